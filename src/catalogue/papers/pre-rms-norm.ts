@@ -1,0 +1,14 @@
+import { entry } from "../paper.js";
+
+export const preRmsNorm = entry({
+  id: "pre-rms-norm",
+  title: "Pre-RMSNorm and Pre-CRMSNorm Transformers: Equivalent and Efficient Pre-LN Transformers",
+  year: 2023,
+  link: "https://arxiv.org/abs/2305.14858",
+  kind: "placement",
+  summary:
+    "Converts a pre-norm transformer with LayerNorm into one with RMSNorm, exactly: whatever writes to the " +
+    "residual stream is recentred, so the mean to subtract is always zero. A second form stores the stream with " +
+    "one feature less.",
+  state: "planned",
+});

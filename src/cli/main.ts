@@ -1,0 +1,25 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import { Command } from "commander";
+import { LayerwiseError } from "../tensor/errors.js";
+import { registerPapers } from "./papers.js";
+
+const { version, description } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+  description: string;
+};
+
+const program = new Command("layerwise").description(description).version(version);
+registerPapers(program);
+
+// `layerwise papers | head` closes the pipe early: that is an end, not an error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  // An error made on purpose is a sentence for the user; anything else is a bug and keeps its stack.
+  if (!(error instanceof LayerwiseError)) throw error;
+  process.stderr.write(`layerwise: ${error.message}\n`);
+  process.exitCode = 1;
+}
