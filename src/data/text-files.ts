@@ -1,0 +1,98 @@
+import { stat } from "node:fs/promises";
+import { isAbsolute, join, resolve } from "node:path";
+import { glob, isDynamicPattern } from "tinyglobby";
+import { fail } from "../tensor/errors.js";
+import { openRegular } from "./disk.js";
+import { fileSource, type SourceFile } from "./file-source.js";
+import { gunzipFile, temporaryFolder } from "./gzip-file.js";
+import type { Span } from "./source.js";
+import { text as inMemory, type TextData, type TextOptions, textData } from "./text.js";
+
+/**
+ * Opens text files: one path, a folder (all files in it, recursively, hidden ones left out), a glob such as
+ * "books/*.txt", or a list of these. Every file is a document unless `separator` cuts it; order is by name.
+ *
+ *   const data = await text.open("corpus.txt", { tokens: "bytes", context: 256 });
+ *
+ * Nothing is loaded: windows are read by position when asked for (byte tokens need no pass at all; characters one
+ * streaming pass). Each .gz is unpacked once, bounded, to a private folder of the system's temporary directory, which
+ * `close()` or the end of the process removes. Links found inside folders and patterns are not followed.
+ *
+ * @throws LayerwiseError "file" for a missing or unreadable file, invalid UTF-8 with tokens: "characters" (file and
+ * byte are named), an empty corpus or one shorter than a window, a gzip bomb; "argument" for bad options.
+ */
+async function open(paths: string | readonly string[], options: TextOptions): Promise<TextData> {
+  const listed = await listFiles(typeof paths === "string" ? [paths] : paths);
+  const { files, dispose } = await unpack(listed);
+  const source = fileSource(files, dispose);
+  const spans: Span[] = [];
+  let position = 0;
+  for (const { size } of files) {
+    spans.push({ start: position, end: position + size });
+    position += size;
+  }
+  try {
+    if (files.length === 0) fail("file", `text: no files in ${JSON.stringify(paths)}`);
+    return await textData(source, spans, options);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+export const text = { ...inMemory, open };
+export type { BatchOptions, SplitName, TextBatch, TextData, TextOptions } from "./text.js";
+
+interface Listed {
+  readonly path: string;
+  readonly found: boolean;
+}
+
+async function listFiles(inputs: readonly string[]): Promise<Listed[]> {
+  const listed = new Map<string, Listed>();
+  for (const input of inputs)
+    for (const file of await listOne(input)) if (!listed.has(resolve(file.path))) listed.set(resolve(file.path), file);
+  return [...listed.values()];
+}
+
+async function listOne(input: string): Promise<Listed[]> {
+  const status = await stat(input).catch(() => undefined);
+  if (status?.isDirectory()) return find("**/*", input);
+  if (status || !isDynamicPattern(input)) return [{ path: input, found: false }];
+  return find(input);
+}
+
+/** Sorted by UTF-16 code unit, so that the order is the same on every machine. */
+async function find(pattern: string, folder?: string): Promise<Listed[]> {
+  const absolute = isAbsolute(pattern);
+  const options = { onlyFiles: true, dot: false, followSymbolicLinks: false, expandDirectories: false, absolute };
+  const paths = await glob(pattern, folder === undefined ? options : { ...options, cwd: folder });
+  return paths.sort().map((path) => ({ path: folder === undefined ? path : join(folder, path), found: true }));
+}
+
+/** Sizes of plain files; .gz files unpacked. */
+async function unpack(listed: readonly Listed[]): Promise<{ files: SourceFile[]; dispose: () => Promise<void> }> {
+  const packed = listed.some(({ path }) => path.endsWith(".gz"));
+  const { folder, dispose } = packed ? await temporaryFolder() : { folder: "", dispose: async () => undefined };
+  try {
+    const files: SourceFile[] = [];
+    for (const { path, found } of listed) {
+      if (path.endsWith(".gz")) {
+        const target = join(folder, `${files.length}.txt`);
+        const size = await gunzipFile(path, target, !found);
+        files.push({ path: target, name: `${path} (unpacked)`, size, found: false });
+      } else files.push({ path, name: path, size: await sizeOf(path, !found), found });
+    }
+    return { files, dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
+
+/** Opened rather than measured, so that a file that cannot be read is told of now, not in the middle of a run. */
+async function sizeOf(path: string, follow: boolean): Promise<number> {
+  const { handle, size } = await openRegular(path, { follow });
+  await handle.close();
+  return size;
+}
