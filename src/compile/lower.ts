@@ -1,0 +1,170 @@
+/** From a graph of tensors to one ONNX model. Node names are module paths; leaves become inputs of the model. */
+import { create, toBinary } from "@bufbuild/protobuf";
+import {
+  type ConstantAttributes,
+  fail,
+  type InputAttributes,
+  type Lowering,
+  NDArray,
+  type Node,
+  type OnnxAttributes,
+  type RandomAttributes,
+  type Tensor,
+  type Variable,
+} from "../tensor/index.js";
+import { isLeaf, reachable } from "./graph.js";
+import { encodeNode, encodeTensor, encodeValueInfo, onnxType } from "./onnx/encode.js";
+import { type ModelProto, ModelProtoSchema, type NodeProto, type TensorProto } from "./onnx/onnx_pb.js";
+
+export const opset = 21;
+
+export interface LoweredProgram {
+  readonly model: ModelProto;
+  /** Model input names by what feeds them. */
+  readonly inputs: ReadonlyMap<string, string>;
+  readonly variables: ReadonlyMap<Variable, string>;
+  readonly random: readonly { readonly name: string; readonly attributes: RandomAttributes }[];
+  readonly nodes: readonly Node[];
+  /** ONNX node name → the tensor node it came from. */
+  readonly origins: ReadonlyMap<string, Node>;
+}
+
+/** `outputs` and `updates` by the name their value has in the model. */
+export function lower(outputs: ReadonlyMap<string, Tensor>, name: string): LoweredProgram {
+  const builder = new GraphBuilder();
+  const nodes = reachable(outputs.values());
+  for (const node of nodes) builder.add(node);
+  builder.nameOutputs(outputs);
+  const model = create(ModelProtoSchema, {
+    irVersion: 10n,
+    producerName: "layerwise",
+    opsetImport: [
+      { domain: "", version: BigInt(opset) },
+      { domain: "com.microsoft", version: 1n },
+    ],
+    graph: {
+      name,
+      node: builder.nodes,
+      initializer: builder.initializers,
+      input: builder.leaves.map(({ name, tensor }) => encodeValueInfo(name, tensor.dtype, tensor.shape)),
+      output: [...outputs].map(([output, tensor]) => encodeValueInfo(output, tensor.dtype, tensor.shape)),
+    },
+  });
+  const { inputs, variables, random, origins } = builder;
+  return { model, inputs, variables, random, nodes, origins };
+}
+
+export const encodeModel = (model: ModelProto): Uint8Array => toBinary(ModelProtoSchema, model);
+
+class GraphBuilder {
+  readonly nodes: NodeProto[] = [];
+  readonly initializers: TensorProto[] = [];
+  readonly leaves: { name: string; tensor: Tensor }[] = [];
+  readonly inputs = new Map<string, string>();
+  readonly variables = new Map<Variable, string>();
+  readonly random: { name: string; attributes: RandomAttributes }[] = [];
+  readonly origins = new Map<string, Node>();
+  readonly #values = new Map<Tensor, string>();
+  readonly #names = new Set<string>();
+  readonly #constants = new Map<string, string>();
+
+  add(node: Node): void {
+    if (isLeaf(node)) this.#leaf(node);
+    else this.#lower(node);
+  }
+
+  /** Computed values are renamed to their output names; leaves and values asked for twice need a copy. */
+  nameOutputs(outputs: ReadonlyMap<string, Tensor>): void {
+    const renamed = new Map<string, string>();
+    const computed = new Set(this.nodes.flatMap((node) => node.output));
+    const copies: NodeProto[] = [];
+    for (const [name, tensor] of outputs) {
+      const value = this.#value(tensor);
+      if (computed.has(value) && !renamed.has(value)) renamed.set(value, name);
+      else copies.push(encodeNode(this.#unique(`${name}/copy`), "Identity", [value], [name]));
+    }
+    this.nodes.push(...copies);
+    const rename = (value: string) => renamed.get(value) ?? value;
+    for (const node of this.nodes) {
+      node.input = node.input.map(rename);
+      node.output = node.output.map(rename);
+    }
+  }
+
+  #value(tensor: Tensor): string {
+    return this.#values.get(tensor) ?? fail("trace", `compile: ${tensor} was used before it was made`);
+  }
+
+  #leaf(node: Node): void {
+    const [tensor] = node.outputs as [Tensor];
+    if (node.operation.name === "constant") {
+      this.#values.set(tensor, this.#constant((node.attributes as ConstantAttributes).array));
+      return;
+    }
+    const name = this.#unique(leafName(node));
+    this.#values.set(tensor, name);
+    this.leaves.push({ name, tensor });
+    if (node.operation.name === "input") this.inputs.set((node.attributes as InputAttributes).name, name);
+    else if (node.operation.name === "variable") this.variables.set(tensor as Variable, name);
+    else this.random.push({ name, attributes: node.attributes as RandomAttributes });
+  }
+
+  #lower(node: Node): void {
+    const base = this.#unique(`${node.path ? `${node.path}/` : ""}${node.operation.name}`);
+    const own = node.outputs.map((_, i) => (node.outputs.length === 1 ? base : `${base}:${i}`));
+    let parts = 0;
+    const push = (type: string, inputs: readonly string[], outputs: readonly string[], attributes?: OnnxAttributes, domain?: string) => {
+      const name = parts++ === 0 ? base : `${base}/${parts}`;
+      this.origins.set(name, node);
+      this.nodes.push(encodeNode(name, type, inputs, outputs, attributes, domain));
+    };
+    const values: Lowering["values"] = (count, type, inputs, attributes, domain) => {
+      const outputs = Array.from({ length: count }, (_, i) => this.#unique(`${base}~${type}${count > 1 ? `:${i}` : ""}`));
+      push(type, inputs, outputs, attributes, domain);
+      return outputs;
+    };
+    const value: Lowering["value"] = (type, inputs, attributes, domain) => values(1, type, inputs, attributes, domain)[0] as string;
+    const bound = [...own];
+    const lowering: Lowering = {
+      node,
+      attributes: node.attributes,
+      inputs: node.inputs.map((x) => this.#value(x)),
+      emit: (type, inputs, attributes, domain) => push(type, inputs, own, attributes, domain),
+      value,
+      values,
+      bind: (...names) => bound.splice(0, names.length, ...names),
+      constant: (array) => this.#constant(array),
+      integers: (numbers) => this.#constant(NDArray.from([...numbers], "int64")),
+      scalar: (number, dtype) => this.#constant(NDArray.from(number, dtype)),
+      cast: (name, to) => value("Cast", [name], { to: onnxType[to] }),
+      emitCast: (name, to) => push("Cast", [name], own, { to: onnxType[to] }),
+    };
+    node.operation.lower(lowering);
+    for (const [i, output] of node.outputs.entries()) this.#values.set(output, bound[i] as string);
+  }
+
+  /** Equal small constants are kept once. */
+  #constant(array: NDArray): string {
+    const key = array.size <= 64 ? `${array.dtype}|${array.shape}|${array.toNumbers().map((v) => (Object.is(v, -0) ? "-0" : v))}` : undefined;
+    const known = key === undefined ? undefined : this.#constants.get(key);
+    if (known) return known;
+    const name = this.#unique(`constant_${this.initializers.length}`);
+    this.initializers.push(encodeTensor(name, array));
+    if (key !== undefined) this.#constants.set(key, name);
+    return name;
+  }
+
+  #unique(name: string): string {
+    let candidate = name;
+    for (let i = 1; this.#names.has(candidate); i++) candidate = `${name}_${i}`;
+    this.#names.add(candidate);
+    return candidate;
+  }
+}
+
+function leafName({ operation, outputs, attributes }: Node): string {
+  if (operation.name === "input") return (attributes as InputAttributes).name;
+  if (operation.name === "random") return `random.${(attributes as RandomAttributes).site}`;
+  return (outputs[0] as Variable).name || "variable";
+}
+

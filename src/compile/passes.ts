@@ -1,0 +1,97 @@
+/**
+ * Passes over the graph before it is lowered. One walk, inputs first; each node is rebuilt on its simplified inputs and
+ * then either replaced by something cheaper that is equal, or merged with an equal node met before.
+ */
+import {
+  type ConstantAttributes,
+  constantValue,
+  full,
+  makeNode,
+  type NDArray,
+  type Node,
+  sameShape,
+  sizeOf,
+  type Tensor,
+} from "../tensor/index.js";
+import { reachable } from "./graph.js";
+
+export function optimize(outputs: readonly Tensor[]): Tensor[] {
+  const replaced = new Map<Tensor, Tensor>();
+  const known = new Map<string, Node>();
+  const current = (x: Tensor): Tensor => replaced.get(x) ?? x;
+  for (const node of reachable(outputs)) {
+    const inputs = node.inputs.map(current);
+    const same = inputs.every((x, i) => x === node.inputs[i]);
+    const rebuilt = same ? node : (makeNode(node.operation, inputs, node.attributes, node.path)[0] as Tensor).node;
+    const simpler = simplify(rebuilt);
+    if (simpler) {
+      replaced.set(node.outputs[0] as Tensor, simpler);
+      continue;
+    }
+    const key = signature(rebuilt);
+    const twin = key === undefined ? undefined : known.get(key);
+    if (key !== undefined && !twin) known.set(key, rebuilt);
+    const result = twin ?? rebuilt;
+    if (result !== node) for (const [i, output] of node.outputs.entries()) replaced.set(output, result.outputs[i] as Tensor);
+  }
+  return outputs.map(current);
+}
+
+/** Operations that only steer the gradient: once it is built they are their first input. */
+const aliases = new Set(["stopGradient", "straightThrough", "customGradient", "identity"]);
+
+/** A cheaper equal of a node's only output, if there is one. */
+function simplify(node: Node): Tensor | undefined {
+  const { operation, inputs, outputs } = node;
+  const [y] = outputs as [Tensor];
+  const [a, b] = inputs;
+  if (aliases.has(operation.name)) return a;
+  if (a && b && neutral(operation.name, constantValue(b)) && sameShape(a.shape, y.shape)) return a;
+  if (a && b && (operation.name === "add" || operation.name === "mul") && neutral(operation.name, constantValue(a)) && sameShape(b.shape, y.shape)) return b;
+  return foldConstants(node) ?? collapse(node);
+}
+
+function neutral(name: string, value: number | undefined): boolean {
+  if (value === 0) return name === "add" || name === "sub";
+  return value === 1 && (name === "mul" || name === "div" || name === "pow");
+}
+
+/** An elementwise operation on constants that are one number each is a constant. */
+function foldConstants({ operation, inputs, outputs }: Node): Tensor | undefined {
+  if (!operation.scalar || inputs.length === 0) return undefined;
+  const values = inputs.map(constantValue);
+  const [y] = outputs as [Tensor];
+  if (!values.every((v) => v !== undefined) || y.dtype === "int64") return undefined;
+  return full(y.shape, operation.scalar(...values), y.dtype);
+}
+
+/** reshape of reshape, transpose of transpose, negation of negation. */
+function collapse({ operation, inputs, outputs, path, attributes }: Node): Tensor | undefined {
+  const [x] = inputs;
+  const [y] = outputs as [Tensor];
+  if (!x || x.node.operation !== operation) return undefined;
+  const inner = x.node.inputs[0] as Tensor;
+  if (operation.name === "neg") return inner;
+  if (operation.name === "reshape") {
+    if (sameShape(inner.shape, y.shape)) return inner;
+    return makeNode(operation, [inner], { shape: y.shape }, path)[0];
+  }
+  if (operation.name !== "transpose") return undefined;
+  const { permutation: second } = attributes as { permutation: readonly number[] };
+  const { permutation: first } = x.node.attributes as { permutation: readonly number[] };
+  const permutation = second.map((axis) => first[axis] as number);
+  return permutation.every((axis, i) => axis === i) ? inner : makeNode(operation, [inner], { permutation }, path)[0];
+}
+
+/** What makes two nodes equal: operation, attributes, inputs. Leaves that are drawn or fed are themselves. */
+function signature({ operation, attributes, inputs }: Node): string | undefined {
+  if (operation.name === "variable" || operation.name === "input" || operation.name === "random") return undefined;
+  if (operation.name === "constant") return constantSignature((attributes as ConstantAttributes).array);
+  const described = JSON.stringify(attributes, (_, value) => (typeof value === "number" && !Number.isFinite(value) ? String(value) : value));
+  return `${operation.name}|${described}|${inputs.map((x) => `${x.node.id}:${x.index}`).join(",")}`;
+}
+
+function constantSignature(array: NDArray): string | undefined {
+  if (sizeOf(array.shape) > 64) return undefined;
+  return `constant|${array.dtype}|${array.shape.join("x")}|${array.toNumbers().map((v) => (Object.is(v, -0) ? "-0" : v))}`;
+}

@@ -1,0 +1,2 @@
+/** layerwise for Node: everything that works everywhere, and what needs a file system. */
+export * from "./browser.js";

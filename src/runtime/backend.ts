@@ -1,0 +1,36 @@
+/** What a host offers for running a compiled model. One file per host implements it; programs know nothing else. */
+import type { DeviceArray, NDArray } from "../tensor/index.js";
+
+export type BackendName = "cpu" | "webgpu" | "wasm";
+
+export interface BackendOptions {
+  /** Threads of one operation; default: the machine's physical cores. */
+  readonly threads?: number;
+}
+
+export interface Backend {
+  readonly name: BackendName;
+  /** Engine, version and threads: what a run must record to be repeatable. */
+  readonly description: { readonly engine: string; readonly version: string; readonly threads: number };
+  /** A host array as something that can be fed; no copy where host memory is device memory. */
+  upload(array: NDArray): DeviceArray;
+  /** `onDevice` names the outputs that are fed again and should stay where they were computed. */
+  createSession(model: Uint8Array, options: SessionOptions): Promise<Session>;
+}
+
+export interface SessionOptions {
+  readonly onDevice: readonly string[];
+  /** File prefix for the engine's own profile, if one is wanted. */
+  readonly profile?: string;
+}
+
+export interface Session {
+  /**
+   * Run once. `spares` are buffers of the right shape that an output may be written to; the array returned for an
+   * output may be that buffer or a new one.
+   */
+  run(feeds: ReadonlyMap<string, DeviceArray>, outputs: readonly string[], spares: ReadonlyMap<string, DeviceArray>): Promise<ReadonlyMap<string, DeviceArray>>;
+  /** Ends profiling; the engine writes its file. */
+  endProfiling(): void;
+  release(): Promise<void>;
+}

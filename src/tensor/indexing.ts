@@ -1,0 +1,126 @@
+/** Picking by index and its adjoint, adding at an index. Indices are int32 or int64; negative ones count from the end. */
+import { arange, zeros, zerosLike } from "./constant.js";
+import type { DType } from "./dtype.js";
+import { equal } from "./elementwise.js";
+import { fail } from "./errors.js";
+import { formatShape, normalizeAxis, sameShape } from "./shape.js";
+import { cast, reshape, transpose, unsqueeze } from "./shaping.js";
+import { attachMethods, defineSingle, type MethodsOf, type Tensor } from "./tensor.js";
+
+type None = Record<string, never>;
+interface AxisAttribute {
+  readonly axis: number;
+}
+
+function requireIndices(name: string, indices: Tensor): void {
+  if (indices.dtype !== "int32" && indices.dtype !== "int64")
+    fail("dtype", `${name}: indices must be int32 or int64, got ${indices.dtype}`);
+}
+
+const makeGather = defineSingle<AxisAttribute>({
+  name: "gather",
+  infer: ([data, index], { axis }) => {
+    const [x, indices] = [data as Tensor, index as Tensor];
+    requireIndices("gather", indices);
+    return { shape: [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)], dtype: x.dtype };
+  },
+  gradient: ({ inputs, gradient, attributes: { axis } }) => {
+    const [x, indices] = inputs as [Tensor, Tensor];
+    // Bring the gathered axes to the front, add there, and bring the axis back.
+    const gatheredAxes = indices.shape.map((_, i) => axis + i);
+    const others = gradient.shape.map((_, i) => i).filter((i) => !gatheredAxes.includes(i));
+    const target = zeros([x.dim(axis), ...x.shape.filter((_, i) => i !== axis)], x.dtype);
+    const added = indexAdd(target, indices, transpose(gradient, [...gatheredAxes, ...others]));
+    const back = x.shape.map((_, i) => (i === axis ? 0 : i < axis ? i + 1 : i));
+    return [transpose(added, back), undefined];
+  },
+  flops: () => 0,
+  lower: ({ emit, inputs, attributes: { axis } }) => emit("Gather", inputs, { axis }),
+});
+/** Whole slices of x along an axis, one per index: [.., n, ..] and [k..] give [.., k.., ..]. */
+export const gather = (x: Tensor, indices: Tensor, axis = 0): Tensor =>
+  makeGather([x, indices], { axis: normalizeAxis("gather", axis, x.rank) });
+
+/** Rows of a table by id (an embedding look-up). */
+export const embedding = (weight: Tensor, ids: Tensor): Tensor => gather(weight, ids, 0);
+
+const makeIndexAdd = defineSingle<None>({
+  name: "indexAdd",
+  infer: ([data, index, added]) => {
+    const [x, indices, updates] = [data, index, added] as [Tensor, Tensor, Tensor];
+    requireIndices("indexAdd", indices);
+    if (!sameShape(updates.shape, [...indices.shape, ...x.shape.slice(1)]))
+      fail("shape", `indexAdd: updates ${formatShape(updates.shape)} do not fit indices ${formatShape(indices.shape)} into ${formatShape(x.shape)}`);
+    return x;
+  },
+  gradient: ({ inputs, gradient, needs }) => [
+    needs(0) ? gradient : undefined,
+    undefined,
+    needs(2) ? gather(gradient, inputs[1] as Tensor, 0) : undefined,
+  ],
+  flops: ({ inputs }) => (inputs[2] as Tensor).size,
+  lower: ({ emit, value, cast: convert, integers, inputs }) => {
+    const [x, indices, updates] = inputs as [string, string, string];
+    const column = value("Unsqueeze", [convert(indices, "int64"), integers([-1])]);
+    emit("ScatterND", [x, column, updates], { reduction: "add" });
+  },
+});
+/** x with updates[i] added to x[indices[i]]; equal indices add up. */
+export const indexAdd = (x: Tensor, indices: Tensor, updates: Tensor): Tensor => makeIndexAdd([x, indices, updates], {});
+
+function requireAlong(name: string, x: Tensor, indices: Tensor, axis: number): void {
+  requireIndices(name, indices);
+  if (indices.rank !== x.rank || indices.shape.some((n, i) => i !== axis && n > x.dim(i)))
+    fail("shape", `${name}: indices ${formatShape(indices.shape)} must have the rank of ${formatShape(x.shape)} and fit inside it outside axis ${axis}`);
+}
+
+const makeTakeAlong = defineSingle<AxisAttribute>({
+  name: "takeAlongAxis",
+  infer: ([data, index], { axis }) => {
+    const [x, indices] = [data as Tensor, index as Tensor];
+    requireAlong("takeAlongAxis", x, indices, axis);
+    return { shape: indices.shape, dtype: x.dtype };
+  },
+  gradient: ({ inputs, gradient, attributes: { axis } }) => {
+    const [x, indices] = inputs as [Tensor, Tensor];
+    return [scatterAdd(zerosLike(x), indices, gradient, axis), undefined];
+  },
+  flops: () => 0,
+  lower: ({ emit, inputs, attributes: { axis } }) => emit("GatherElements", inputs, { axis }),
+});
+/** y[.., i, ..] = x[.., indices[.., i, ..], ..] (torch.gather). */
+export const takeAlongAxis = (x: Tensor, indices: Tensor, axis = -1): Tensor =>
+  makeTakeAlong([x, indices], { axis: normalizeAxis("takeAlongAxis", axis, x.rank) });
+
+const makeScatterAdd = defineSingle<AxisAttribute>({
+  name: "scatterAdd",
+  infer: ([data, index, added], { axis }) => {
+    const [x, indices, updates] = [data, index, added] as [Tensor, Tensor, Tensor];
+    requireAlong("scatterAdd", x, indices, axis);
+    if (!sameShape(updates.shape, indices.shape))
+      fail("shape", `scatterAdd: updates ${formatShape(updates.shape)} and indices ${formatShape(indices.shape)} must have one shape`);
+    return x;
+  },
+  gradient: ({ inputs, gradient, needs, attributes: { axis } }) => [
+    needs(0) ? gradient : undefined,
+    undefined,
+    needs(2) ? takeAlongAxis(gradient, inputs[1] as Tensor, axis) : undefined,
+  ],
+  flops: ({ inputs }) => (inputs[2] as Tensor).size,
+  lower: ({ emit, inputs, attributes: { axis } }) => emit("ScatterElements", inputs, { axis, reduction: "add" }),
+});
+/** x with updates added where takeAlongAxis would have read (torch.scatter_add). */
+export const scatterAdd = (x: Tensor, indices: Tensor, updates: Tensor, axis = -1): Tensor =>
+  makeScatterAdd([x, indices, updates], { axis: normalizeAxis("scatterAdd", axis, x.rank) });
+
+/** 1 at the class, 0 elsewhere: [..] to [.., classes]. */
+export function oneHot(indices: Tensor, classes: number, dtype: DType = "float32"): Tensor {
+  requireIndices("oneHot", indices);
+  return cast(equal(unsqueeze(indices, -1), reshape(arange(classes, indices.dtype), [classes])), dtype);
+}
+
+const methods = { gather, takeAlongAxis, scatterAdd, indexAdd };
+declare module "./tensor.js" {
+  interface Tensor extends MethodsOf<typeof methods> {}
+}
+attachMethods(methods);

@@ -1,0 +1,121 @@
+/**
+ * What is known while a function is traced: the module path, assignments to variables, taps, and the sites of random
+ * numbers. One stack; `Module.apply` and `compile` push to it and nobody else.
+ */
+import { fail } from "./errors.js";
+import type { Tensor } from "./tensor.js";
+import type { Variable } from "./variable.js";
+
+export interface Trace {
+  readonly assignments: Map<Variable, Tensor>;
+  /** Named extra outputs added by `observe`. */
+  readonly taps: Map<string, Tensor>;
+  /** How many random tensors were made so far at each path: a site is path + count. */
+  readonly sites: Map<string, number>;
+  training: boolean;
+}
+
+let trace: Trace | undefined;
+let path: string[] = [];
+let recomputing = false;
+
+export const newTrace = (): Trace => ({ assignments: new Map(), taps: new Map(), sites: new Map(), training: false });
+export const currentTrace = (): Trace | undefined => trace;
+export const currentPath = (): string => path.join(".");
+
+/** Run `body` with `next` as the current trace and an empty module path. */
+export function withTrace<T>(next: Trace, body: () => T): T {
+  const [outerTrace, outerPath] = [trace, path];
+  [trace, path] = [next, []];
+  try {
+    return body();
+  } finally {
+    [trace, path] = [outerTrace, outerPath];
+  }
+}
+
+/** Run `body` below the module `name`; an absolute name (from a root call) replaces the path. */
+export function withPath<T>(absolute: string, body: () => T): T {
+  const outer = path;
+  path = absolute === "" ? [] : [absolute];
+  try {
+    return body();
+  } finally {
+    path = outer;
+  }
+}
+
+export function recordAssignment(variable: Variable, next: Tensor): void {
+  if (!trace)
+    fail(
+      "trace",
+      `assign: variable "${variable.name}" was assigned outside a compiled function; use variable.set(value) there`,
+    );
+  if (recomputing) return; // a recomputed forward pass repeats what the first one already recorded
+  if (trace.assignments.has(variable))
+    fail(
+      "variable",
+      `assign: variable "${variable.name}" is assigned twice in one program; combine the two updates into one`,
+    );
+  trace.assignments.set(variable, next);
+}
+
+/** The next random site below the current path. */
+export function nextSite(): string {
+  const here = currentPath();
+  const sites = (trace ?? globalSites).sites;
+  const count = sites.get(here) ?? 0;
+  sites.set(here, count + 1);
+  return `${here}#${count}`;
+}
+
+const globalSites: Pick<Trace, "sites"> = { sites: new Map() };
+
+/** Repeat a forward pass for the backward pass: same random sites, no second assignment. */
+export function repeating<T>(sites: ReadonlyMap<string, number>, body: () => T): T {
+  const active = (trace ?? globalSites).sites;
+  const after = new Map(active);
+  active.clear();
+  for (const [key, count] of sites) active.set(key, count);
+  const outer = recomputing;
+  recomputing = true;
+  try {
+    return body();
+  } finally {
+    recomputing = outer;
+    active.clear();
+    for (const [key, count] of after) active.set(key, count);
+  }
+}
+
+export const siteSnapshot = (): ReadonlyMap<string, number> => new Map((trace ?? globalSites).sites);
+
+let revision = 0;
+/** Grows when something that traced programs depend on changes: taps, frozen parameters. */
+export const structureRevision = (): number => revision;
+export const structureChanged = (): void => {
+  revision++;
+};
+
+/** True inside `training(...)`: dropout and batch statistics look at it. */
+export const isTraining = (): boolean => trace?.training ?? trainingOutside;
+let trainingOutside = false;
+
+/** Run `body` in training mode (dropout on, statistics updated). */
+export const training = <T>(body: () => T): T => withMode(true, body);
+/** Run `body` in inference mode, which is the default. */
+export const inference = <T>(body: () => T): T => withMode(false, body);
+
+function withMode<T>(mode: boolean, body: () => T): T {
+  const outer = isTraining();
+  const set = (value: boolean) => {
+    if (trace) trace.training = value;
+    else trainingOutside = value;
+  };
+  set(mode);
+  try {
+    return body();
+  } finally {
+    set(outer);
+  }
+}
