@@ -1,0 +1,64 @@
+import type { Axis, Figure } from "../studies/study-report.js";
+import { finite, type ResolvedAxis } from "./axis.js";
+import { angularHeatMap, angularValues } from "./figures/angular-heat-map.js";
+import { bars } from "./figures/bars.js";
+import { colorLegend } from "./figures/color-legend.js";
+import { heatMap, heatMapValues } from "./figures/heat-map.js";
+import { type FigureSize, lines } from "./figures/lines.js";
+import { axisTitle } from "./format.js";
+import { type Html, html, trusted } from "./html.js";
+import type { Palette } from "./palette.js";
+
+const panelWidth = 340;
+
+/**
+ * A figure with its title above, what to see in it beneath, and its panels side by side as far as the page is wide.
+ * Curves are drawn twice, for wide and for narrow pages, so that their text keeps its size on a phone.
+ */
+export function figureHtml(figure: Figure, id: string, palette: Palette): Html {
+  return html`<figure id="${id}" class="fig fig-${figure.kind}">
+<h3>${figure.title}</h3>
+<figcaption>${figure.caption}${fineprint(figure)}</figcaption>
+${body(figure, id, palette)}
+</figure>
+`;
+}
+
+function body(figure: Figure, id: string, palette: Palette): Html {
+  const size = (i: number): FigureSize => ({ width: panelWidth, palette, id: `${id}-${i}` });
+  switch (figure.kind) {
+    case "lines":
+      return html`<div class="wide">${trusted(lines(figure, { width: 1040, height: 420, palette, id: `${id}-wide` }))}</div>
+<div class="narrow">${trusted(lines(figure, { width: 358, height: 320, palette, id: `${id}-narrow` }))}</div>`;
+    case "heat-map":
+      return html`${legend(figure.value, heatMapValues(figure), id, hasMissing(figure.panels))}
+${panels(figure.panels.map((panel, i) => heatMap(figure, panel, size(i))))}`;
+    case "angular-heat-map":
+      return html`${legend({ label: "angular distance", unit: "0 same direction, 1 opposite" }, angularValues(figure), id, false)}
+${panels(figure.panels.map((panel, i) => angularHeatMap(figure, panel, size(i))))}`;
+    case "bars":
+      return panels(figure.panels.map((panel, i) => bars(figure, panel, size(i))));
+  }
+}
+
+const panels = (pictures: readonly string[]): Html => html`<div class="panels">${pictures.map(trusted)}</div>`;
+
+function legend(value: Axis, axis: ResolvedAxis, id: string, missing: boolean): Html {
+  const strip = colorLegend(axisTitle(value), axis, { width: 300, id: `${id}-legend` });
+  return html`<div class="legend">${trusted(strip)}${missing ? html`<span class="missing">no value</span>` : null}</div>`;
+}
+
+function hasMissing(all: readonly { readonly values: readonly (readonly (number | null)[])[] }[]): boolean {
+  return all.some(({ values }) => values.some((row) => finite(row).length < row.length));
+}
+
+/** How the picture was made, where that is not plain from looking at it. */
+function fineprint(figure: Figure): Html | null {
+  if (figure.kind !== "lines") return null;
+  const runs = Math.max(...figure.series.map((series) => series.runs.length));
+  const parts = [
+    ...(runs > 1 ? [`mean of ${runs} runs, each run faint behind it`] : []),
+    ...((figure.smooth ?? 1) > 1 ? [`running mean over ${figure.smooth} points`] : []),
+  ];
+  return parts.length > 0 ? html` <span class="fine">Strong line: ${parts.join("; ")}.</span>` : null;
+}

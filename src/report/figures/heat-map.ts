@@ -1,0 +1,96 @@
+import * as Plot from "@observablehq/plot";
+import type { HeatMapFigure, Panel } from "../../studies/study-report.js";
+import { finite, type ResolvedAxis, resolveAxis } from "../axis.js";
+import { axisTitle, formatNumber } from "../format.js";
+import { createPalette } from "../palette.js";
+import { draw, softInk } from "../svg.js";
+import type { FigureSize } from "./lines.js";
+import { cells, panelName, positionOn } from "./panel.js";
+import { meanOf } from "./smoothing.js";
+
+/** More columns than this are averaged: a cell should stay wide enough to be seen. */
+const mostColumns = 64;
+
+/** The value axis all panels of a heat map share; a colour means the same in each. */
+export function heatMapValues(figure: HeatMapFigure): ResolvedAxis {
+  return resolveAxis(figure.value, finite(figure.panels.flatMap((panel) => panel.values.flat())), {
+    exact: true,
+    ticks: 4,
+  });
+}
+
+/** One panel: layers upward, steps to the right, colour for the value. Cells without a value are grey. */
+export function heatMap(figure: HeatMapFigure, panel: Panel, size: FigureSize): string {
+  const { width, height = Math.round(width * 0.66), palette = createPalette(), id = "heat-map" } = size;
+  const { columns, values } = fewer(figure.columns, panel.values);
+  const edges = { x: edgesOf(columns), y: edgesOf(figure.rows) };
+  const quiet = { color: softInk, tickSize: 3, tickPadding: 4, labelArrow: "none" } as const;
+  const x = resolveAxis(figure.x, [...columns], { exact: true, ticks: 4 });
+  const y = resolveAxis(figure.y, [...figure.rows], { exact: true, ticks: 6, integers: true });
+  return draw(
+    {
+      width,
+      height,
+      marginTop: 28,
+      marginRight: 10,
+      marginBottom: 40,
+      marginLeft: 44,
+      x: { type: "linear", domain: ends(edges.x) },
+      y: { type: "linear", domain: ends(edges.y) },
+      color: { type: "identity" },
+      marks: [
+        ...panelName(panel, palette),
+        cells({ ...panel, values }, edges, positionOn(heatMapValues(figure))),
+        Plot.axisX(x.ticks, {
+          ...quiet,
+          tickFormat: x.format,
+          label: axisTitle(figure.x),
+          labelAnchor: "center",
+          labelOffset: 36,
+        }),
+        Plot.axisY(y.ticks, {
+          ...quiet,
+          tickFormat: y.format,
+          label: axisTitle(figure.y),
+          labelAnchor: "center",
+          labelOffset: 38,
+        }),
+      ],
+    },
+    { id, title: `${figure.title}: ${panel.name}`, description: describe(figure, panel) },
+  );
+}
+
+/** Edges half-way between neighbouring centres. */
+export function edgesOf(centres: readonly number[]): number[] {
+  const at = (i: number): number => centres[i] ?? 0;
+  const last = centres.length - 1;
+  if (last < 1) return [at(0) - 0.5, at(0) + 0.5];
+  const inner = centres.slice(1).map((centre, i) => (at(i) + centre) / 2);
+  return [at(0) - (at(1) - at(0)) / 2, ...inner, at(last) + (at(last) - at(last - 1)) / 2];
+}
+
+const ends = (edges: readonly number[]): [number, number] => [edges[0] ?? 0, edges.at(-1) ?? 1];
+
+function fewer(
+  columns: readonly number[],
+  values: Panel["values"],
+): Pick<HeatMapFigure, "columns"> & Pick<Panel, "values"> {
+  const size = Math.ceil(columns.length / mostColumns);
+  if (size <= 1) return { columns, values };
+  const chunks = Array.from({ length: Math.ceil(columns.length / size) }, (_, i) => i * size);
+  return {
+    columns: chunks.map((start) => meanOf(columns.slice(start, start + size)) ?? start),
+    values: values.map((row) => chunks.map((start) => meanOf(row.slice(start, start + size)))),
+  };
+}
+
+function describe(figure: HeatMapFigure, { values }: Panel): string {
+  const all = finite(values.flat());
+  const what = `${axisTitle(figure.value)} by ${axisTitle(figure.y)} and ${axisTitle(figure.x)}`;
+  if (all.length === 0) return `${what}; no values.`;
+  const last = values.map((row) => row.at(-1) ?? null);
+  const [bottom, top] = [last[0] ?? null, last.at(-1) ?? null];
+  const range = `from ${formatNumber(Math.min(...all))} to ${formatNumber(Math.max(...all))}`;
+  return `${what}, ${range}; in the last column ${formatNumber(bottom)} at the first row and ${formatNumber(top)} at the last.`;
+}

@@ -1,0 +1,12 @@
+export type * from "../studies/study-report.js";
+export { figureHtml } from "./figure-html.js";
+export { angularHeatMap } from "./figures/angular-heat-map.js";
+export { bars } from "./figures/bars.js";
+export { heatMap } from "./figures/heat-map.js";
+export { interval } from "./figures/interval.js";
+export { type FigureSize, lines } from "./figures/lines.js";
+export { sparkline } from "./figures/sparkline.js";
+export { formatDuration, formatMeasurement, formatNumber, formatP } from "./format.js";
+export { reportHtml } from "./page.js";
+export { createPalette, type Palette } from "./palette.js";
+export { type TerminalOptions, terminalTable } from "./terminal-table.js";
