@@ -65,7 +65,7 @@ function linearTicks(low: number, high: number, count: number, integers: boolean
   return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
-/** Powers of ten; 1, 2 and 5 times them when there are fewer than two decades. */
+/** Powers of ten; multiples of them when there are few; round steps when even those would be fewer than three. */
 function logAxis(low: number, high: number): ResolvedAxis {
   const decades = Math.log10(high / low);
   const multiples = decades > 2.5 ? [1] : decades > 1.2 ? [1, 3] : [1, 1.5, 2, 3, 5, 7];
@@ -76,6 +76,7 @@ function logAxis(low: number, high: number): ResolvedAxis {
       const tick = Number((m * 10 ** power).toPrecision(6));
       if (tick >= low * 0.999 && tick <= high * 1.001 && (power % every === 0 || every === 1)) ticks.push(tick);
     }
+  if (ticks.length < 3) ticks.splice(0, ticks.length, ...linearTicks(low, high, 4, false));
   return { domain: [low, high], ticks, scale: { type: "log", domain: [low, high] }, format: tickText };
 }
 

@@ -34,7 +34,7 @@ function body(figure: Figure, id: string, palette: Palette): Html {
       return html`${legend(figure.value, heatMapValues(figure), id, hasMissing(figure.panels))}
 ${panels(figure.panels.map((panel, i) => heatMap(figure, panel, size(i))))}`;
     case "angular-heat-map":
-      return html`${legend({ label: "angular distance", unit: "0 same direction, 1 opposite" }, angularValues(figure), id, false)}
+      return html`${legend({ label: "angular distance", unit: "0 same, 1 opposite" }, angularValues(figure), id, false)}
 ${panels(figure.panels.map((panel, i) => angularHeatMap(figure, panel, size(i))))}`;
     case "bars":
       return panels(figure.panels.map((panel, i) => bars(figure, panel, size(i))));
@@ -44,7 +44,7 @@ ${panels(figure.panels.map((panel, i) => angularHeatMap(figure, panel, size(i)))
 const panels = (pictures: readonly string[]): Html => html`<div class="panels">${pictures.map(trusted)}</div>`;
 
 function legend(value: Axis, axis: ResolvedAxis, id: string, missing: boolean): Html {
-  const strip = colorLegend(axisTitle(value), axis, { width: 300, id: `${id}-legend` });
+  const strip = colorLegend(axisTitle(value), axis, { width: panelWidth, id: `${id}-legend` });
   return html`<div class="legend">${trusted(strip)}${missing ? html`<span class="missing">no value</span>` : null}</div>`;
 }
 

@@ -11,7 +11,9 @@ export function formatNumber(value: number | null, digits = 3): string {
 }
 
 function plain(size: number, digits: number): string {
-  const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
+  // The exponent after rounding: 9.999 becomes 10.0, not 10.00.
+  const exponent = Number(size.toExponential(digits - 1).split("e")[1]);
+  const decimals = Math.max(0, digits - 1 - exponent);
   return Number(size.toPrecision(digits)).toLocaleString("en", {
     minimumFractionDigits: Math.min(decimals, 20),
     maximumFractionDigits: Math.min(decimals, 20),

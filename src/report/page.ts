@@ -89,7 +89,7 @@ function tableHtml({ title, caption, columns, rows }: Table, id: string, palette
 function cellHtml(cell: Cell, id: string, palette: Palette): Html | string {
   if (cell === null) return "–";
   if (typeof cell === "string") return cell;
-  if (typeof cell === "number") return formatNumber(cell);
+  if (typeof cell === "number") return formatNumber(cell, 4);
   const { spark, key } = cell;
   const label = "Curve";
   return trusted(sparkline(spark, key === undefined ? { label } : { key, label }, { width: 110, palette, id }));

@@ -4,12 +4,20 @@ import { paletteCss } from "./palette.js";
 const light = `--page:#ffffff;--soft:#f6f7f9;--ink:#151a22;--ink-2:#565e6c;--line:#dfe3e8;--grid:#e8ebef;--missing:#c9ced6;--link:#2a4fd0;--good:#0b6b45;--good-bg:#e2f4ea;--bad:#a3260d;--bad-bg:#fdeae5;--open:#6b5300;--open-bg:#fbf2d5;${paletteCss("light")};${colorMapCss("light")}`;
 const dark = `--page:#14171c;--soft:#1c2027;--ink:#e9ebef;--ink-2:#a0a8b5;--line:#323843;--grid:#2a2f38;--missing:#4a515c;--link:#8fb0ff;--good:#7fe0b2;--good-bg:#153527;--bad:#ffab96;--bad-bg:#43201a;--open:#f0d588;--open-bg:#3a3115;${paletteCss("dark")};${colorMapCss("dark")}`;
 
+// The stack of layers at the top of every page: the colour map in twelve steps.
+const stripes = Array.from({ length: 12 }, (_, i) => `var(--heat-${i * 2 + 1}) ${stop(i)} ${stop(i + 1)}`).join();
+
+function stop(i: number): string {
+  return `${Number(((100 * i) / 12).toFixed(2))}%`;
+}
+
 /** The one style sheet of a report: system fonts, two modes, a phone, a printer. */
 export const styleSheet = `
 :root{${light};color-scheme:light dark}
 @media (prefers-color-scheme:dark){:root{${dark}}}
 @media print{:root{${light};color-scheme:light}}
 *{box-sizing:border-box}
+body::before{content:"";display:block;height:6px;background:linear-gradient(90deg,${stripes});print-color-adjust:exact;-webkit-print-color-adjust:exact}
 html{-webkit-text-size-adjust:100%;text-size-adjust:100%}
 body{margin:0;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 .hero,main,footer{max-width:1104px;margin:0 auto;padding:0 32px}
@@ -36,6 +44,7 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 .does-not-hold{color:var(--bad);background:var(--bad-bg)}
 .inconclusive{color:var(--open);background:var(--open-bg)}
 .verdicts th{font-size:13px;font-weight:600;text-align:left;color:var(--ink-2);padding:0 12px 8px 0;vertical-align:bottom}
+.verdicts th small{font-weight:400;font-size:12px;white-space:nowrap}
 .verdicts td{padding:11px 12px 11px 0;vertical-align:top;border-top:1px solid var(--line)}
 .verdicts .num,.data .num{text-align:right;white-space:nowrap}
 .verdicts th:last-child,.verdicts td:last-child{padding-right:0}
@@ -54,11 +63,12 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 figcaption{max-width:44em;margin:2px 0 14px;font-size:15px;color:var(--ink-2)}
 .panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(300px,100%),1fr));gap:18px 10px}
 .legend{display:flex;flex-wrap:wrap;align-items:end;gap:8px 20px;margin:0 0 10px}
-.legend .figure{width:300px}
+.legend .figure{width:340px}
 .missing{display:inline-flex;align-items:center;gap:7px;padding-bottom:14px;font-size:12px;color:var(--ink-2)}
 .missing::before{content:"";width:14px;height:11px;background:var(--missing);print-color-adjust:exact}
 .narrow{display:none}
 .scroll{overflow-x:auto;margin-top:28px}
+.data{width:auto;min-width:min(100%,720px)}
 .data caption{text-align:left;padding-bottom:8px;color:var(--ink-2);font-size:15px}
 .data caption strong{color:var(--ink);font-size:17px;font-weight:700}
 .data th{text-align:left;font-weight:600;font-size:14px}
@@ -73,7 +83,7 @@ ul.prose{padding-left:1.2em}
 footer{margin-top:56px;padding-top:18px;padding-bottom:48px;font-size:14px;color:var(--ink-2)}
 footer p{max-width:60em;margin:0;padding-top:18px;border-top:1px solid var(--line)}
 svg *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
-@media (max-width:760px){
+@media screen and (max-width:760px){
 .hero,main,footer{padding-left:16px;padding-right:16px}
 .hero{padding-top:32px}
 h1{font-size:33px}
@@ -96,10 +106,20 @@ h2{margin-top:44px;font-size:23px}
 @page{margin:14mm}
 body{font-size:10.5pt}
 .hero,main,footer{max-width:none;padding:0}
+.hero{padding-top:12px}
+.verdicts{font-size:9.5pt}
+.verdicts small{font-size:8pt}
+.lead{font-size:12pt}
 nav{display:none}
 h1{font-size:28pt}
 h2{break-after:avoid;margin-top:28px}
-.verdicts tr,.panels svg,.wide,.data,pre,.legend{break-inside:avoid}
+.verdicts tr,.fig,.panels svg,.data,pre{break-inside:avoid}
+.verdicts .paper{break-after:avoid}
+.verdicts .pic{display:none}
+.verdicts .c{min-width:20em}
+.verdicts .v{width:96px}
+.badge{font-size:8.5pt}
+.data td,.data th,.data tbody th{font-size:9.5pt;padding-right:10px}
 .fig h3,figcaption,.legend{break-after:avoid}
 .panels{grid-template-columns:repeat(2,1fr)}
 .badge{print-color-adjust:exact;-webkit-print-color-adjust:exact}

@@ -34,7 +34,16 @@ export function draw(options: Plot.PlotOptions, { id, title, description }: Alte
     ` viewBox="0 0 ${width} ${options.height ?? 400}" style="max-width:${width}px" fill="currentColor"` +
     ` font-family="system-ui, sans-serif" font-size="${fontSize}" text-anchor="middle">` +
     `<title id="${id}-t">${escapeText(title)}</title><desc id="${id}-d">${escapeText(description)}</desc>`;
-  return `${head}${tidy(svg.innerHTML)}</svg>`;
+  return `${head}${tidy(ownIds(svg.innerHTML, id))}</svg>`;
+}
+
+/** Plot numbers its clip paths over all pictures of a process; here they are numbered within one, under its id. */
+function ownIds(markup: string, id: string): string {
+  const names = new Map<string, string>();
+  return markup.replace(/plot-clip-\d+/g, (name) => {
+    if (!names.has(name)) names.set(name, `${id}-clip-${names.size + 1}`);
+    return names.get(name) ?? name;
+  });
 }
 
 /** Rounds coordinates, and replaces what an XML parser would refuse in names that come from outside. */

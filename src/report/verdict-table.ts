@@ -25,7 +25,7 @@ export function tally(
 /** The claims of all papers, one row each, grouped by paper: what a hurried reader takes away. */
 export function verdictTable(papers: readonly PaperVerdicts[]): Html {
   return html`<table class="verdicts">
-<thead><tr><th scope="col">Verdict</th><th scope="col">Claim</th><th scope="col" class="num">Baseline</th><th scope="col" class="num">Measured</th><th scope="col" class="pic"><span title="Baseline hollow, measured filled, with standard errors">Difference</span></th><th scope="col" class="num">p</th></tr></thead>
+<thead><tr><th scope="col">Verdict</th><th scope="col">Claim</th><th scope="col" class="num">Baseline</th><th scope="col" class="num">Measured</th><th scope="col" class="pic">Difference<small>○ baseline, ● measured</small></th><th scope="col" class="num">p</th></tr></thead>
 ${papers.map((group, g) => paperRows(group, g))}
 </table>
 `;

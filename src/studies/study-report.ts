@@ -51,7 +51,7 @@ export type Figure = LinesFigure | HeatMapFigure | AngularFigure | BarsFigure;
 interface FigureText {
   /** What is drawn: "Validation loss". */
   readonly title: string;
-  /** What to see in it, one or two sentences. */
+  /** What to see in it, one or two sentences. Say "high" and "low", not dark and pale: dark mode turns colours around. */
   readonly caption: string;
 }
 
@@ -146,7 +146,7 @@ export interface Table {
   readonly rows: readonly (readonly Cell[])[];
 }
 
-/** Text, a number (formatted to three significant digits), nothing, or a small curve. */
+/** Text, a number (formatted to four significant digits), nothing, or a small curve. */
 export type Cell = string | number | null | Sparkline;
 
 export interface Sparkline {

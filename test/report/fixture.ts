@@ -54,7 +54,9 @@ export const columns = Array.from({ length: 50 }, (_, i) => i * 6);
 export function variances(growth: number, seed: number): number[][] {
   const random = uniform(seed + 7);
   return Array.from({ length: layers + 1 }, (_, layer) =>
-    columns.map((step) => (1 + layer * 0.3) * Math.exp(growth * layer * (1 - Math.exp(-step / 120))) * (0.9 + 0.2 * random())),
+    columns.map(
+      (step) => (1 + layer * 0.3) * Math.exp(growth * layer * (1 - Math.exp(-step / 120))) * (0.9 + 0.2 * random()),
+    ),
   );
 }
 
@@ -75,7 +77,11 @@ export function skipCosts(growth: number, seed: number): number[] {
 
 const welch = "Welch's t-test, one-sided";
 
-export const claims: { readonly peri: readonly Claim[]; readonly mix: readonly Claim[]; readonly scaled: readonly Claim[] } = {
+export const claims: {
+  readonly peri: readonly Claim[];
+  readonly mix: readonly Claim[];
+  readonly scaled: readonly Claim[];
+} = {
   peri: [
     {
       claim: "At a high learning rate Peri-LN keeps the residual stream small",
@@ -200,25 +206,36 @@ export const report: StudyReport = {
         {
           title: "After 300 steps",
           caption: "Means over seeds.",
-          columns: ["Placement", "Loss over steps", "Validation loss (nats/byte)", "Bits per byte", "Last-layer variance"],
+          columns: [
+            "Placement",
+            "Loss over steps",
+            "Validation loss (nats/byte)",
+            "Bits per byte",
+            "Last-layer variance",
+          ],
           rows: lossCurves().map(({ key, name, runs }, i) => [
             name,
             { spark: runs[0]?.y ?? [], key },
             placements[i]?.final ?? null,
             (placements[i]?.final ?? 0) / Math.LN2,
-            variances(placements[i]?.growth ?? 0, i).at(-1)?.at(-1) ?? null,
+            variances(placements[i]?.growth ?? 0, i)
+              .at(-1)
+              ?.at(-1) ?? null,
           ]),
         },
       ],
     },
     {
       title: "The residual stream",
-      prose: ["Pre-LN's stream grows with depth during training; Peri-LN's grows linearly, and scaling nearly stops it."],
+      prose: [
+        "Pre-LN's stream grows with depth during training; Peri-LN's grows linearly, and scaling nearly stops it.",
+      ],
       figures: [
         {
           kind: "heat-map",
           title: "Variance of the residual stream",
-          caption: "Read each panel from bottom (embedding) to top (last layer): the darker the top right corner, the stronger the growth.",
+          caption:
+            "Read each panel from bottom (embedding) to top (last layer): Pre-LN's top right corner is a hundred times its bottom.",
           x: { label: "step" },
           y: { label: "layer" },
           value: { label: "variance", scale: "log" },
@@ -230,12 +247,15 @@ export const report: StudyReport = {
     },
     {
       title: "What layers do",
-      prose: ["Two views of a trained model: how far the stream turns between two layers, and what skipping one costs."],
+      prose: [
+        "Two views of a trained model: how far the stream turns between two layers, and what skipping one costs.",
+      ],
       figures: [
         {
           kind: "angular-heat-map",
           title: "Angular distance between layers",
-          caption: "Pale cells at the lower right are neighbouring deep layers that hardly change the direction of the stream.",
+          caption:
+            "Pre-LN's lower right corner is near zero: deep neighbours hardly change the direction of the stream.",
           panels: placements.map(({ key, name, growth }) => ({ key, name, values: angles(growth) })),
         },
         {

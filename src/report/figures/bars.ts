@@ -39,7 +39,7 @@ export function bars(figure: BarsFigure, panel: BarPanel, size: FigureSize): str
       color: { type: "identity" },
       marks: [
         Plot.gridY(y.ticks, { stroke: gridInk, strokeOpacity: 1 }),
-        ...panelName(panel, palette).map((mark) => mark),
+        ...panelName(panel, palette, { dx: -leftMargin(y), dy: -34 }),
         Plot.rect(
           bar.filter(({ value }) => value !== undefined),
           {
@@ -67,12 +67,14 @@ export function bars(figure: BarsFigure, panel: BarPanel, size: FigureSize): str
           labelAnchor: "center",
           labelOffset: 36,
         }),
-        Plot.axisY(y.ticks, {
-          ...quiet,
-          tickFormat: y.format,
-          label: axisTitle(figure.y),
-          labelAnchor: "top",
-          labelOffset: 0,
+        Plot.axisY(y.ticks, { ...quiet, tickFormat: y.format, label: null }),
+        Plot.text([axisTitle(figure.y)], {
+          frameAnchor: "top-left",
+          dx: 2 - leftMargin(y),
+          dy: -14,
+          textAnchor: "start",
+          lineAnchor: "middle",
+          fill: softInk,
         }),
       ],
     },

@@ -20,13 +20,13 @@ export function colorLegend(label: string, axis: ResolvedAxis, size: FigureSize)
       height,
       marginTop: 18,
       marginBottom: 18,
-      marginLeft: 16,
+      marginLeft: 44,
       marginRight: 16,
       x: axis.scale,
       y: { axis: null },
       color: { type: "identity" },
       marks: [
-        Plot.rect(strip, { x1: "from", x2: "to", fill: "fill", inset: 0, shapeRendering: "crispEdges" }),
+        Plot.rect(strip, { x1: "from", x2: "to", fill: "fill", inset: -0.25, shapeRendering: "crispEdges" }),
         Plot.axisX(axis.ticks, { color: softInk, tickSize: 3, tickPadding: 3, tickFormat: axis.format, label: null }),
         Plot.text([label], {
           frameAnchor: "top-left",

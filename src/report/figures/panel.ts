@@ -6,13 +6,13 @@ import type { Palette } from "../palette.js";
 import { missingFill } from "../svg.js";
 
 /** A panel's name at its top left, after a square in its subject's colour. */
-export function panelName({ key, name }: Subject, palette: Palette): Plot.Markish[] {
+export function panelName({ key, name }: Subject, palette: Palette, { dx = 0, dy = -14 } = {}): Plot.Markish[] {
   return [
-    Plot.dot([0], { frameAnchor: "top-left", dx: 4, dy: -14, r: 4.5, symbol: "square", fill: palette(key) }),
+    Plot.dot([0], { frameAnchor: "top-left", dx: dx + 4, dy, r: 4.5, symbol: "square", fill: palette(key) }),
     Plot.text([name], {
       frameAnchor: "top-left",
-      dx: 14,
-      dy: -14,
+      dx: dx + 14,
+      dy,
       textAnchor: "start",
       lineAnchor: "middle",
       fontWeight: 600,
@@ -70,7 +70,8 @@ export function cells(
     y1: "y1",
     y2: "y2",
     fill: "fill",
-    inset: 0,
+    // A quarter pixel over its neighbours: rounded coordinates leave no gaps.
+    inset: -0.25,
     shapeRendering: "crispEdges",
   });
 }

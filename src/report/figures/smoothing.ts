@@ -1,12 +1,13 @@
 /**
- * Running mean over a centred window of `size` points; the window shrinks symmetrically at the ends, so the curve is
- * not dragged. A null stays null and counts in no window.
+ * Running mean over a centred window of `size` points. At the start, where curves are steep, the window shrinks on both
+ * sides alike so that it does not drag them; at the end, where they are flat, it is only cut. A null stays null and
+ * counts in no window.
  */
 export function smooth(values: readonly (number | null)[], size: number): (number | null)[] {
   const half = Math.floor((size - 1) / 2);
   return values.map((value, i) => {
     if (value === null || !Number.isFinite(value)) return null;
-    const reach = Math.min(half, i, values.length - 1 - i);
+    const reach = Math.min(half, i);
     return meanOf(values.slice(i - reach, i + reach + 1));
   });
 }

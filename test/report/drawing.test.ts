@@ -1,0 +1,155 @@
+import { describe, expect, it } from "vitest";
+import { resolveAxis } from "../../src/report/axis.js";
+import { colorAt, colorMap, colorSteps } from "../../src/report/color-map.js";
+import { placeLabels } from "../../src/report/figures/end-labels.js";
+import { edgesOf } from "../../src/report/figures/heat-map.js";
+import { meanOf, type Point, smooth, thin } from "../../src/report/figures/smoothing.js";
+import { createPalette } from "../../src/report/palette.js";
+
+describe("smooth", () => {
+  it("is the mean over a centred window, cut at the end and shrunk at the start", () => {
+    expect(smooth([0, 3, 6, 9, 12], 3)).toEqual([0, 3, 6, 9, 10.5]);
+  });
+
+  it("leaves a window of one alone", () => {
+    expect(smooth([1, 5, 2], 1)).toEqual([1, 5, 2]);
+  });
+
+  it("keeps gaps as gaps and does not let them into means", () => {
+    expect(smooth([1, null, 3, Number.NaN, 5], 3)).toEqual([1, null, 3, null, 5]);
+  });
+});
+
+describe("thin", () => {
+  const points: Point[] = Array.from({ length: 1000 }, (_, i) => [i, i === 500 ? 99 : Math.sin(i / 50)]);
+
+  it("keeps about as many points as asked, in order", () => {
+    const kept = thin(points, 100);
+    expect(kept.length).toBeLessThanOrEqual(101);
+    expect(kept.map(([x]) => x)).toEqual(kept.map(([x]) => x).sort((a, b) => a - b));
+  });
+
+  it("keeps a spike of a single step", () => {
+    expect(thin(points, 50)).toContainEqual([500, 99]);
+  });
+
+  it("keeps a gap", () => {
+    const gap = points.map(([x, y]): Point => [x, x === 700 ? null : y]);
+    expect(thin(gap, 50)).toContainEqual([700, null]);
+  });
+
+  it("returns few points as they are", () => {
+    expect(thin(points.slice(0, 5), 100)).toEqual(points.slice(0, 5));
+  });
+});
+
+describe("meanOf", () => {
+  it.each([
+    [[1, 2, 3], 2],
+    [[1, null, 3], 2],
+    [[null, Number.NaN], null],
+    [[], null],
+  ])("%j is %j", (values, mean) => {
+    expect(meanOf(values)).toBe(mean);
+  });
+});
+
+describe("placeLabels", () => {
+  const place = (heights: readonly number[]) =>
+    placeLabels(
+      heights.map((y, i) => ({ text: String(i), key: "k", y })),
+      10,
+      0,
+      100,
+    ).map(({ at }) => at);
+
+  it("leaves labels with room where they are", () => {
+    expect(place([20, 50, 80])).toEqual([20, 50, 80]);
+  });
+
+  it("moves labels at one height apart around it", () => {
+    expect(place([50, 50, 50])).toEqual([40, 50, 60]);
+  });
+
+  it("merges groups that touch after moving", () => {
+    expect(place([50, 52, 60])).toEqual([44, 54, 64]);
+  });
+
+  it("keeps all labels inside the frame", () => {
+    expect(place([0, 1, 2])).toEqual([0, 10, 20]);
+    expect(place([99, 100])).toEqual([90, 100]);
+  });
+});
+
+describe("resolveAxis", () => {
+  it.each([
+    ["linear data", { label: "" }, [0.2, 4.7], [0, 5], [0, 1, 2, 3, 4, 5]],
+    ["a single value", { label: "" }, [3], [1, 5], [1, 2, 3, 4, 5]],
+    ["no data", { label: "" }, [], [0, 1], [0, 0.2, 0.4, 0.6, 0.8, 1]],
+    ["ends that are given", { label: "", min: 1, max: 2 }, [0, 9], [1, 2], [1, 1.2, 1.4, 1.6, 1.8, 2]],
+    ["decades", { label: "", scale: "log" as const }, [0.5, 5000], [0.5, 5000], [1, 10, 100, 1000]],
+    ["less than a decade", { label: "", scale: "log" as const }, [1, 4], [1, 4], [1, 1.5, 2, 3]],
+    ["less than half a decade", { label: "", scale: "log" as const }, [2.2, 4.6], [2.2, 4.6], [3, 4]],
+    ["log data with zeros", { label: "", scale: "log" as const }, [0, -1, 1, 10], [1, 10], [1, 1.5, 2, 3, 5, 7, 10]],
+    [
+      "log data without a positive value",
+      { label: "", scale: "log" as const },
+      [0],
+      [0.1, 1],
+      [0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1],
+    ],
+    ["both signs", { label: "", scale: "symlog" as const, threshold: 0.1 }, [-0.5, 2], [-0.5, 2], [-0.1, 0, 0.1, 1]],
+  ])("%s", (_, axis, values, domain, ticks) => {
+    const resolved = resolveAxis(axis, values);
+    expect(resolved.domain).toEqual(domain);
+    expect(resolved.ticks).toEqual(ticks);
+  });
+
+  it("writes ticks without rounding noise", () => {
+    const { ticks, format } = resolveAxis({ label: "" }, [0, 0.3]);
+    expect(ticks.map(format)).toEqual(["0", "0.1", "0.2", "0.3"]);
+    expect([0.05, 1500, 1e6, 2.5, 1e-6, 100].map(format)).toEqual(["0.05", "1,500", "1e6", "2.5", "1e−6", "100"]);
+  });
+});
+
+describe("edgesOf", () => {
+  it("lies half-way between centres", () => {
+    expect(edgesOf([0, 1, 3])).toEqual([-0.5, 0.5, 2, 4]);
+    expect(edgesOf([7])).toEqual([6.5, 7.5]);
+  });
+});
+
+describe("the colour map", () => {
+  const luminance = (hex: string): number =>
+    [1, 3, 5]
+      .map((i) => Number.parseInt(hex.slice(i, i + 2), 16) / 255)
+      .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+      .reduce((sum, c, i) => sum + c * ([0.2126, 0.7152, 0.0722][i] ?? 0), 0);
+
+  it.each([
+    ["light", -1],
+    ["dark", 1],
+  ] as const)("%s: lightness runs one way only, so that it reads without colour", (mode, way) => {
+    const lightness = colorMap(mode).map((hex) => Math.cbrt(luminance(hex)));
+    const rises = lightness.slice(1).map((l, i) => way * (l - (lightness[i] ?? 0)));
+    expect(Math.min(...rises)).toBeGreaterThan(0.005);
+  });
+
+  it("clamps positions to its ends", () => {
+    expect(colorAt(-1)).toBe(colorAt(0));
+    expect(colorAt(1)).toContain(`--heat-${colorSteps - 1}`);
+    expect(colorAt(2)).toBe(colorAt(1));
+  });
+});
+
+describe("createPalette", () => {
+  it("gives a placement the same colour in every report", () => {
+    expect(createPalette(["a", "peri"])("peri")).toBe(createPalette(["peri"])("peri"));
+  });
+
+  it("gives other keys different colours, in order of appearance", () => {
+    const palette = createPalette(["unified", "pre", "power", "unified"]);
+    expect(palette("unified")).toContain("--series-spare-0");
+    expect(palette("power")).toContain("--series-spare-1");
+  });
+});
