@@ -13,7 +13,7 @@ const named: Readonly<Record<string, Color>> = {
   post: { light: "#cb2a06", dark: "#f0532a" },
   peri: { light: "#04756a", dark: "#35e0a8" },
   mix: { light: "#7835a5", dark: "#b673b8" },
-  scaled: { light: "#b98700", dark: "#e0b52c" },
+  lns: { light: "#b98700", dark: "#e0b52c" },
   output: { light: "#0a9dba", dark: "#7cc4f2" },
 };
 
@@ -23,6 +23,9 @@ const spare: readonly Color[] = [
   ...Object.values(named),
 ];
 
+/** Other names of the same thing: a placement's `kind`, where that is not its short name. */
+const aliases: Readonly<Record<string, string>> = { "layer-norm-scaling": "lns" };
+
 /** Gives each key its colour, as a CSS variable with the light value to fall back on when an SVG stands alone. */
 export type Palette = (key: string) => string;
 
@@ -30,10 +33,12 @@ export type Palette = (key: string) => string;
 export function createPalette(keys: Iterable<string> = []): Palette {
   const slots = new Map<string, string>();
   const unnamed: string[] = [];
-  for (const key of keys) if (!Object.hasOwn(named, key) && !unnamed.includes(key)) unnamed.push(key);
+  for (const key of keys)
+    if (!Object.hasOwn(named, key) && !Object.hasOwn(aliases, key) && !unnamed.includes(key)) unnamed.push(key);
   for (const key of Object.keys(named)) slots.set(key, variable(key, named[key]));
   for (const [i, key] of unnamed.entries())
     slots.set(key, variable(`spare-${i % spare.length}`, spare[i % spare.length]));
+  for (const [alias, key] of Object.entries(aliases)) slots.set(alias, slots.get(key) ?? "");
   return (key) => slots.get(key) ?? variable("spare-0", spare[0]);
 }
 

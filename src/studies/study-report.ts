@@ -71,8 +71,8 @@ export interface Axis {
 }
 
 /**
- * Who a curve or panel belongs to. One key has one colour in every figure of every report: `pre`, `post`, `peri`,
- * `mix`, `scaled` (LayerNorm scaling) and `output` have theirs fixed, other keys take the next free ones.
+ * Who a curve or panel belongs to. One key has one colour in every figure of every report: the kinds of placement
+ * (`pre`, `post`, `peri`, `output`, `mix`, `lns`) have theirs fixed, other keys take the next free ones.
  */
 export interface Subject {
   readonly key: string;

@@ -147,6 +147,10 @@ describe("createPalette", () => {
     expect(createPalette(["a", "peri"])("peri")).toBe(createPalette(["peri"])("peri"));
   });
 
+  it("knows a placement by its kind as by its short name", () => {
+    expect(createPalette()("layer-norm-scaling")).toBe(createPalette()("lns"));
+  });
+
   it("gives other keys different colours, in order of appearance", () => {
     const palette = createPalette(["unified", "pre", "power", "unified"]);
     expect(palette("unified")).toContain("--series-spare-0");

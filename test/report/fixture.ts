@@ -26,7 +26,7 @@ export const placements: readonly Placement[] = [
   { key: "pre", name: "Pre-LN", final: 2.64, growth: 0.42 },
   { key: "peri", name: "Peri-LN", final: 2.47, growth: 0.24 },
   { key: "mix", name: "Mix-LN", final: 2.35, growth: 0.2 },
-  { key: "scaled", name: "Pre-LN scaled", final: 2.6, growth: 0.13 },
+  { key: "lns", name: "Pre-LN scaled", final: 2.6, growth: 0.13 },
 ];
 
 export const steps = Array.from({ length: 300 }, (_, i) => i + 1);
