@@ -4,7 +4,7 @@ import { colorAt, colorMap, colorSteps } from "../../src/report/color-map.js";
 import { placeLabels } from "../../src/report/figures/end-labels.js";
 import { edgesOf } from "../../src/report/figures/heat-map.js";
 import { meanOf, type Point, smooth, thin } from "../../src/report/figures/smoothing.js";
-import { createPalette } from "../../src/report/palette.js";
+import { createPalette, paletteCss } from "../../src/report/palette.js";
 
 describe("smooth", () => {
   it("is the mean over a centred window, cut at the end and shrunk at the start", () => {
@@ -119,13 +119,21 @@ describe("edgesOf", () => {
   });
 });
 
-describe("the colour map", () => {
-  const luminance = (hex: string): number =>
-    [1, 3, 5]
-      .map((i) => Number.parseInt(hex.slice(i, i + 2), 16) / 255)
-      .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-      .reduce((sum, c, i) => sum + c * ([0.2126, 0.7152, 0.0722][i] ?? 0), 0);
+type Rgb = readonly [number, number, number];
 
+/** Linear light from a hex colour. */
+function linear(hex: string): Rgb {
+  const channel = (i: number): number => {
+    const c = Number.parseInt(hex.slice(i, i + 2), 16) / 255;
+    return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  };
+  return [channel(1), channel(3), channel(5)];
+}
+
+const dot = ([a, b, c]: Rgb, [x, y, z]: Rgb): number => a * x + b * y + c * z;
+const luminance = (hex: string): number => dot(linear(hex), [0.2126, 0.7152, 0.0722]);
+
+describe("the colour map", () => {
   it.each([
     ["light", -1],
     ["dark", 1],
@@ -139,6 +147,68 @@ describe("the colour map", () => {
     expect(colorAt(-1)).toBe(colorAt(0));
     expect(colorAt(1)).toContain(`--heat-${colorSteps - 1}`);
     expect(colorAt(2)).toBe(colorAt(1));
+  });
+});
+
+describe("the colours of placements", () => {
+  const identity: readonly Rgb[] = [
+    [1, 0, 0],
+    [0, 1, 0],
+    [0, 0, 1],
+  ];
+  // Machado, Oliveira, Fernandes (2009), severity 1.
+  const protan: readonly Rgb[] = [
+    [0.152286, 1.052583, -0.204868],
+    [0.114503, 0.786281, 0.099216],
+    [-0.003882, -0.048116, 1.051998],
+  ];
+  const deutan: readonly Rgb[] = [
+    [0.367322, 0.860646, -0.227968],
+    [0.280085, 0.672501, 0.047413],
+    [-0.01182, 0.04294, 0.968881],
+  ];
+  const through = (rgb: Rgb, [r, g, b]: readonly Rgb[]): Rgb => [
+    Math.max(0, dot(rgb, r ?? rgb)),
+    Math.max(0, dot(rgb, g ?? rgb)),
+    Math.max(0, dot(rgb, b ?? rgb)),
+  ];
+  const lab = (rgb: Rgb): Rgb => {
+    const l = Math.cbrt(dot(rgb, [0.4122214708, 0.5363325363, 0.0514459929]));
+    const m = Math.cbrt(dot(rgb, [0.2119034982, 0.6806995451, 0.1073969566]));
+    const s = Math.cbrt(dot(rgb, [0.0883024619, 0.2817188376, 0.6299787005]));
+    const lms: Rgb = [l, m, s];
+    return [
+      dot(lms, [0.2104542553, 0.793617785, -0.0040720468]),
+      dot(lms, [1.9779984951, -2.428592205, 0.4505937099]),
+      dot(lms, [0.0259040371, 0.7827717662, -0.808675766]),
+    ];
+  };
+  const colors = (mode: "light" | "dark"): string[] =>
+    [...paletteCss(mode).matchAll(/--series-(\w+):(#\w{6})/g)].slice(0, 6).map((match) => match[2] ?? "");
+
+  it.each([
+    ["light", "#ffffff"],
+    ["dark", "#14171c"],
+  ] as const)("%s: have a contrast of 3 or more with the page", (mode, page) => {
+    for (const color of colors(mode)) {
+      const [low = 0, high = 0] = [luminance(color), luminance(page)].sort((a, b) => a - b);
+      expect((high + 0.05) / (low + 0.05)).toBeGreaterThan(3);
+    }
+  });
+
+  it.each([
+    ["normal", identity],
+    ["protan", protan],
+    ["deutan", deutan],
+  ])("stay at least 9 apart for %s vision, in both modes", (_, vision) => {
+    for (const mode of ["light", "dark"] as const) {
+      const seen = colors(mode).map((hex) => lab(through(linear(hex), vision)));
+      const distances = seen.flatMap((a, i) =>
+        seen.slice(i + 1).map((b) => 100 * Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2])),
+      );
+      expect(distances).toHaveLength(15);
+      expect(Math.min(...distances)).toBeGreaterThan(9);
+    }
   });
 });
 
