@@ -1,0 +1,104 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, open, readFile, rm, stat } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { failFile, writeAtomically, writeFully } from "../data/disk.js";
+import { fail } from "../tensor/errors.js";
+
+/** A run's own folder: its configuration, checkpoints and report. */
+export interface RunFolder {
+  readonly id: string;
+  readonly path: string;
+  readonly config: string;
+  readonly checkpoints: string;
+  readonly report: string;
+}
+
+const idPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+
+/**
+ * Makes a new run folder below `root`: `<date>-<time>-<random>`, so that ids sort by age and never meet.
+ *
+ * @throws LayerwiseError "file" when the folder cannot be made.
+ */
+export async function createRun(root: string, config: string): Promise<RunFolder> {
+  const id = `${new Date().toISOString().slice(0, 19).replace("T", "-").replaceAll(":", "")}-${randomBytes(3).toString("hex")}`;
+  const run = places(root, id);
+  try {
+    await mkdir(root, { recursive: true });
+    // Not recursive: an id that exists already is an error, never somebody else's run.
+    await mkdir(run.path);
+    await mkdir(run.checkpoints);
+  } catch (error) {
+    return failFile(run.path, "the run folder could not be made", error);
+  }
+  await writeAtomically(run.config, (handle) => writeFully(handle, new TextEncoder().encode(config)));
+  return run;
+}
+
+/**
+ * The folder of an existing run.
+ *
+ * @throws LayerwiseError "argument" for an id that is not a plain name, "file" when there is no such run.
+ */
+export async function openRun(root: string, id: string): Promise<RunFolder> {
+  if (!idPattern.test(id))
+    fail("argument", `run ${JSON.stringify(id)}: expected a run's id, e.g. 2026-01-31-120000-a1b2c3`);
+  const run = places(root, id);
+  const found = await stat(run.path).catch(() => undefined);
+  if (!found?.isDirectory()) fail("file", `${run.path}: there is no such run`);
+  return run;
+}
+
+function places(root: string, id: string): RunFolder {
+  const path = join(root, id);
+  return {
+    id,
+    path,
+    config: join(path, "config.yaml"),
+    checkpoints: join(path, "checkpoints"),
+    report: join(path, "report.html"),
+  };
+}
+
+/**
+ * Takes a folder for this process, so that two never train the same run; gives the function that lets it go.
+ * A lock whose process on this machine is gone is taken over.
+ *
+ * @throws LayerwiseError "file" naming the process that holds it.
+ */
+export async function lockRun(folder: string): Promise<() => Promise<void>> {
+  const path = join(folder, "lock");
+  const release = (): Promise<void> => rm(path, { force: true });
+  if (await take(path)) return release;
+  const holder = await readFile(path, "utf8").catch(() => "");
+  const [, pid, host] = /^(\d+) (\S+)\n$/.exec(holder) ?? [];
+  if (host === hostname() && pid !== undefined && !isAlive(Number(pid))) {
+    await release();
+    if (await take(path)) return release;
+  }
+  const who = pid === undefined ? "another process" : `process ${pid} on ${host}`;
+  return fail("file", `${folder}: ${who} is training this run; wait for it, or delete ${path} if it is gone`);
+}
+
+async function take(path: string): Promise<boolean> {
+  try {
+    const handle = await open(path, "wx");
+    await handle.writeFile(`${process.pid} ${hostname()}\n`);
+    await handle.close();
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    return failFile(path, "the run could not be locked", error);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it is there, but somebody else's.
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
