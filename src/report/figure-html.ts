@@ -11,9 +11,16 @@ import type { Palette } from "./palette.js";
 
 const panelWidth = 340;
 
+// The style sheet shows the one that fits: text keeps its size on a phone, which one scaled picture could not do.
+const curveSizes = [
+  ["wide", 1040, 420],
+  ["medium", 680, 360],
+  ["narrow", 358, 320],
+] as const;
+
 /**
  * A figure with its title above, what to see in it beneath, and its panels side by side as far as the page is wide.
- * Curves are drawn twice, for wide and for narrow pages, so that their text keeps its size on a phone.
+ * Curves are drawn in three widths, of which a page shows one.
  */
 export function figureHtml(figure: Figure, id: string, palette: Palette): Html {
   return html`<figure id="${id}" class="fig fig-${figure.kind}">
@@ -28,8 +35,10 @@ function body(figure: Figure, id: string, palette: Palette): Html {
   const size = (i: number): FigureSize => ({ width: panelWidth, palette, id: `${id}-${i}` });
   switch (figure.kind) {
     case "lines":
-      return html`<div class="wide">${trusted(lines(figure, { width: 1040, height: 420, palette, id: `${id}-wide` }))}</div>
-<div class="narrow">${trusted(lines(figure, { width: 358, height: 320, palette, id: `${id}-narrow` }))}</div>`;
+      return html`${curveSizes.map(([name, width, height]) => {
+        const picture = lines(figure, { width, height, palette, id: `${id}-${name}` });
+        return html`<div class="${name}">${trusted(picture)}</div>\n`;
+      })}`;
     case "heat-map":
       return html`${legend(figure.value, heatMapValues(figure), id, hasMissing(figure.panels))}
 ${panels(figure.panels.map((panel, i) => heatMap(figure, panel, size(i))))}`;

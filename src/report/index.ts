@@ -10,3 +10,4 @@ export { formatDuration, formatMeasurement, formatNumber, formatP } from "./form
 export { reportHtml } from "./page.js";
 export { createPalette, type Palette } from "./palette.js";
 export { type TerminalOptions, terminalTable } from "./terminal-table.js";
+export { recordResults, resultsOf, writeReport } from "./write-report.js";

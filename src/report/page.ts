@@ -45,7 +45,7 @@ function hero({ id, title, summary, finished, seconds, papers }: StudyReport): H
 <h1>${title}</h1>
 <p class="lead">${summary}</p>
 <p class="tally">${tally(papers).map(({ verdict, count }) => html`<span><strong>${count}</strong> ${badge(verdict)}</span>`)}<span class="when">${day(finished)}, ${formatDuration(seconds)}</span></p>
-${verdictTable(papers)}
+${papers.length > 0 ? verdictTable(papers) : null}
 </header>`;
 }
 
@@ -70,6 +70,9 @@ ${tables.map((table, i) => tableHtml(table, `table-${index}-${i}`, palette))}
 
 function tableHtml({ title, caption, columns, rows }: Table, id: string, palette: Palette): Html {
   const numeric = columns.map((_, c) => rows.some((row) => typeof row[c] === "number"));
+  // What a small curve in a cell is called: "Pre-LN: Loss over steps".
+  const label = (row: readonly Cell[], c: number): string =>
+    `${typeof row[0] === "string" ? row[0] : title}: ${columns[c] ?? ""}`;
   const align = (c: number): string => (numeric[c] ? "num" : "text");
   return html`<div class="scroll"><table class="data" id="${id}">
 <caption><strong>${title}</strong>${caption ? html` ${caption}` : null}</caption>
@@ -78,27 +81,27 @@ function tableHtml({ title, caption, columns, rows }: Table, id: string, palette
     (row, r) =>
       html`<tr>${row.map((cell, c) =>
         c === 0
-          ? html`<th scope="row">${cellHtml(cell, `${id}-${r}-${c}`, palette)}</th>`
-          : html`<td class="${align(c)}">${cellHtml(cell, `${id}-${r}-${c}`, palette)}</td>`,
+          ? html`<th scope="row">${cellHtml(cell, label(row, c), `${id}-${r}-${c}`, palette)}</th>`
+          : html`<td class="${align(c)}">${cellHtml(cell, label(row, c), `${id}-${r}-${c}`, palette)}</td>`,
       )}</tr>`,
   )}</tbody>
 </table></div>
 `;
 }
 
-function cellHtml(cell: Cell, id: string, palette: Palette): Html | string {
+function cellHtml(cell: Cell, label: string, id: string, palette: Palette): Html | string {
   if (cell === null) return "–";
   if (typeof cell === "string") return cell;
   if (typeof cell === "number") return formatNumber(cell, 4);
   const { spark, key } = cell;
-  const label = "Curve";
   return trusted(sparkline(spark, key === undefined ? { label } : { key, label }, { width: 110, palette, id }));
 }
 
-function setup({ setup: facts, command, seconds }: StudyReport): Html {
+function setup({ setup: told, command, machine, seconds }: StudyReport): Html {
+  const facts = [...told, { label: "Machine", value: machine }, { label: "Time", value: formatDuration(seconds) }];
   return html`<section id="setup">
 <h2>What was run</h2>
-<dl>${facts.map(({ label, value }) => html`<div><dt>${label}</dt><dd>${value}</dd></div>`)}<div><dt>Time</dt><dd>${formatDuration(seconds)}</dd></div></dl>
+<dl>${facts.map(({ label, value }) => html`<div><dt>${label}</dt><dd>${value}</dd></div>`)}</dl>
 <p class="prose">To measure all of it again:</p>
 <pre><code>${command}</code></pre>
 </section>`;

@@ -19,7 +19,7 @@ export const styleSheet = `
 *{box-sizing:border-box}
 body::before{content:"";display:block;height:6px;background:linear-gradient(90deg,${stripes});print-color-adjust:exact;-webkit-print-color-adjust:exact}
 html{-webkit-text-size-adjust:100%;text-size-adjust:100%}
-body{margin:0;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+body{margin:0;overflow-wrap:break-word;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 .hero,main,footer{max-width:1104px;margin:0 auto;padding:0 32px}
 .hero{padding-top:56px}
 .eyebrow{margin:0;font-size:13px;letter-spacing:.06em;color:var(--ink-2)}
@@ -66,7 +66,7 @@ figcaption{max-width:44em;margin:2px 0 14px;font-size:15px;color:var(--ink-2)}
 .legend .figure{width:340px}
 .missing{display:inline-flex;align-items:center;gap:7px;padding-bottom:14px;font-size:12px;color:var(--ink-2)}
 .missing::before{content:"";width:14px;height:11px;background:var(--missing);print-color-adjust:exact}
-.narrow{display:none}
+.medium,.narrow{display:none}
 .scroll{overflow-x:auto;margin-top:28px}
 .data{width:auto;min-width:min(100%,720px)}
 .data caption{text-align:left;padding-bottom:8px;color:var(--ink-2);font-size:15px}
@@ -78,20 +78,26 @@ figcaption{max-width:44em;margin:2px 0 14px;font-size:15px;color:var(--ink-2)}
 .data .figure{width:110px}
 dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(300px,100%),1fr));gap:14px 28px;margin:14px 0 20px}
 dt{font-size:13px;color:var(--ink-2)}
-dd{margin:0}
+dd{margin:0;overflow-wrap:anywhere}
 ul.prose{padding-left:1.2em}
 footer{margin-top:56px;padding-top:18px;padding-bottom:48px;font-size:14px;color:var(--ink-2)}
 footer p{max-width:60em;margin:0;padding-top:18px;border-top:1px solid var(--line)}
 svg *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
-@media screen and (max-width:760px){
+@media screen and (max-width:1000px){
+.wide{display:none}
+.medium{display:block}
+}
+@media screen and (max-width:640px){
+.medium{display:none}
+.narrow{display:block}
+}
+@media screen and (max-width:880px){
 .hero,main,footer{padding-left:16px;padding-right:16px}
 .hero{padding-top:32px}
 h1{font-size:33px}
 .lead{font-size:17px}
 h2{margin-top:44px;font-size:23px}
 .tally .when{margin-left:0;width:100%}
-.wide{display:none}
-.narrow{display:block}
 .verdicts,.verdicts tbody,.verdicts tr{display:block}
 .verdicts thead{display:none}
 .verdicts .paper th{display:block}
@@ -123,7 +129,7 @@ h2{break-after:avoid;margin-top:28px}
 .fig h3,figcaption,.legend{break-after:avoid}
 .panels{grid-template-columns:repeat(2,1fr)}
 .badge{print-color-adjust:exact;-webkit-print-color-adjust:exact}
-.wide{display:block}
-.narrow{display:none}
+.wide{display:none}
+.medium{display:block}
 }
 `;

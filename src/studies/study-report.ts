@@ -19,7 +19,9 @@ export interface StudyReport {
   readonly seconds: number;
   /** The command that measures all of it again. */
   readonly command: string;
-  /** What was run, in reading order: text, model, steps, seeds, machine, versions. */
+  /** What it ran on: processor, threads, versions. */
+  readonly machine: string;
+  /** What was run, in reading order: text, model, steps, learning rates, seeds. */
   readonly setup: readonly Fact[];
   /** The claims judged, by paper, in the order to show. */
   readonly papers: readonly PaperVerdicts[];

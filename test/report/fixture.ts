@@ -171,14 +171,13 @@ export const report: StudyReport = {
   finished: "2026-11-25T14:03:00Z",
   seconds: 1994,
   command: "npx layerwise study placement --seeds 5",
+  machine: "2 cores, AVX-512, onnxruntime-node 1.30, Node 20.20, layerwise 0.1.0",
   setup: [
     { label: "Text", value: "tiny Shakespeare, 1,115,394 bytes, 96 symbols" },
     { label: "Model", value: "decoder, 12 layers, width 64, 4 heads, SwiGLU 168, RoPE, RMSNorm" },
     { label: "Training", value: "300 steps of 8 × 64 symbols, AdamW (0.9, 0.95), cosine to 10 %" },
     { label: "Learning rates", value: "3e-3 and 1e-2" },
     { label: "Seeds", value: "0, 1, 2, 3, 4" },
-    { label: "Machine", value: "2 cores, AVX-512, onnxruntime-node 1.30, Node 20.20" },
-    { label: "layerwise", value: "0.1.0" },
   ],
   papers: [
     { paper: "peri-ln", claims: claims.peri },

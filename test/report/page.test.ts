@@ -43,8 +43,8 @@ describe("the report page", () => {
 
   it("has every picture of the study, with ids that occur once", () => {
     expect(document.querySelectorAll("figure")).toHaveLength(4);
-    // Curves for wide and narrow pages; five panels and a legend for two heat maps; five bar charts.
-    expect(document.querySelectorAll("figure svg")).toHaveLength(2 + 2 * 6 + 5);
+    // Curves in three widths; five panels and a legend for two heat maps; five bar charts.
+    expect(document.querySelectorAll("figure svg")).toHaveLength(3 + 2 * 6 + 5);
     const ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
     expect(new Set(ids).size).toBe(ids.length);
   });
