@@ -74,6 +74,7 @@ figcaption{max-width:44em;margin:2px 0 14px;font-size:15px;color:var(--ink-2)}
 .data th{text-align:left;font-weight:600;font-size:14px}
 .data thead th{color:var(--ink-2);font-size:13px;vertical-align:bottom;padding:6px 14px 6px 0}
 .data td,.data tbody th{padding:7px 14px 7px 0;border-top:1px solid var(--line);font-size:15px;vertical-align:middle}
+.data tbody th{white-space:nowrap}
 .data .num{padding-right:28px}
 .data .figure{width:110px}
 dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(300px,100%),1fr));gap:14px 28px;margin:14px 0 20px}
@@ -108,6 +109,9 @@ h2{margin-top:44px;font-size:23px}
 .verdicts .p small{max-width:none}
 .verdicts .b,.verdicts .m{margin-top:4px}
 }
+@media screen and (min-width:560px) and (max-width:880px){
+.verdicts tr:not(.paper){grid-template-columns:1.2fr 1.2fr 132px 1.3fr}
+}
 @media print{
 @page{margin:14mm}
 body{font-size:10.5pt}
@@ -122,7 +126,8 @@ h2{break-after:avoid;margin-top:28px}
 .verdicts tr,.fig,.panels svg,.data,pre{break-inside:avoid}
 .verdicts .paper{break-after:avoid}
 .verdicts .pic{display:none}
-.verdicts .c{min-width:20em}
+.verdicts .c{min-width:17em}
+.verdicts .p{min-width:9em}
 .verdicts .v{width:96px}
 .badge{font-size:8.5pt}
 .data td,.data th,.data tbody th{font-size:9.5pt;padding-right:10px}
