@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { nearest, type Paper, paper, papers } from "../../src/catalogue/index.js";
 import { parseResult } from "../../src/catalogue/results.js";
+import * as layerwise from "../../src/index.js";
 
 /** Names in a folder of the catalogue; none when nothing was ever put there. */
 function files(folder: string): string[] {
@@ -39,6 +40,14 @@ describe("the catalogue", () => {
   it("says for every done paper what the package exports for it", () => {
     const silent = papers.filter((p: Paper) => p.state === "done" && !p.exports?.length);
     expect(silent.map((p) => p.id)).toEqual([]);
+  });
+
+  it("names only exports that exist", () => {
+    const named = papers.flatMap((p: Paper) => p.exports ?? []);
+    const exists = (path: string): boolean =>
+      path.split(".").reduce<unknown>((at, name) => (at as Record<string, unknown> | undefined)?.[name], layerwise) !==
+      undefined;
+    expect(named.filter((path) => !exists(path))).toEqual([]);
   });
 });
 
