@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { resolveAxis } from "../../src/report/axis.js";
 import { colorAt, colorMap, colorSteps } from "../../src/report/color-map.js";
 import { placeLabels } from "../../src/report/figures/end-labels.js";
-import { edgesOf } from "../../src/report/figures/heat-map.js";
+import { edgesOf } from "../../src/report/figures/grid.js";
 import { meanOf, type Point, smooth, thin } from "../../src/report/figures/smoothing.js";
 import { createPalette, paletteCss } from "../../src/report/palette.js";
 

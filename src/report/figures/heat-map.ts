@@ -1,11 +1,8 @@
-import * as Plot from "@observablehq/plot";
 import type { HeatMapFigure, Panel } from "../../studies/study-report.js";
 import { finite, type ResolvedAxis, resolveAxis } from "../axis.js";
 import { axisTitle, formatNumber } from "../format.js";
-import { createPalette } from "../palette.js";
-import { draw, softInk } from "../svg.js";
+import { drawGrid, edgesOf } from "./grid.js";
 import type { FigureSize } from "./lines.js";
-import { cells, panelName, positionOn } from "./panel.js";
 import { meanOf } from "./smoothing.js";
 
 /** More columns than this are averaged: a cell should stay wide enough to be seen. */
@@ -21,56 +18,21 @@ export function heatMapValues(figure: HeatMapFigure): ResolvedAxis {
 
 /** One panel: layers upward, steps to the right, colour for the value. Cells without a value are grey. */
 export function heatMap(figure: HeatMapFigure, panel: Panel, size: FigureSize): string {
-  const { width, height = Math.round(width * 0.66), palette = createPalette(), id = "heat-map" } = size;
+  const { width, height = Math.round(width * 0.66), id = "heat-map" } = size;
   const { columns, values } = fewer(figure.columns, panel.values);
-  const edges = { x: edgesOf(columns), y: edgesOf(figure.rows) };
-  const quiet = { color: softInk, tickSize: 3, tickPadding: 4, labelArrow: "none" } as const;
   const x = resolveAxis(figure.x, [...columns], { exact: true, ticks: 4 });
   const y = resolveAxis(figure.y, [...figure.rows], { exact: true, ticks: 6, integers: true });
-  return draw(
+  return drawGrid(
     {
-      width,
-      height,
-      marginTop: 28,
-      marginRight: 10,
-      marginBottom: 40,
-      marginLeft: 44,
-      x: { type: "linear", domain: ends(edges.x) },
-      y: { type: "linear", domain: ends(edges.y) },
-      color: { type: "identity" },
-      marks: [
-        ...panelName(panel, palette),
-        cells({ ...panel, values }, edges, positionOn(heatMapValues(figure))),
-        Plot.axisX(x.ticks, {
-          ...quiet,
-          tickFormat: x.format,
-          label: axisTitle(figure.x),
-          labelAnchor: "center",
-          labelOffset: 36,
-        }),
-        Plot.axisY(y.ticks, {
-          ...quiet,
-          tickFormat: y.format,
-          label: axisTitle(figure.y),
-          labelAnchor: "center",
-          labelOffset: 38,
-        }),
-      ],
+      panel: { ...panel, values },
+      x: { title: axisTitle(figure.x), edges: edgesOf(columns), axis: x },
+      y: { title: axisTitle(figure.y), edges: edgesOf(figure.rows), axis: y },
+      value: heatMapValues(figure),
     },
+    { ...size, height },
     { id, title: `${figure.title}: ${panel.name}`, description: describe(figure, panel) },
   );
 }
-
-/** Edges half-way between neighbouring centres. */
-export function edgesOf(centres: readonly number[]): number[] {
-  const at = (i: number): number => centres[i] ?? 0;
-  const last = centres.length - 1;
-  if (last < 1) return [at(0) - 0.5, at(0) + 0.5];
-  const inner = centres.slice(1).map((centre, i) => (at(i) + centre) / 2);
-  return [at(0) - (at(1) - at(0)) / 2, ...inner, at(last) + (at(last) - at(last - 1)) / 2];
-}
-
-const ends = (edges: readonly number[]): [number, number] => [edges[0] ?? 0, edges.at(-1) ?? 1];
 
 function fewer(
   columns: readonly number[],
