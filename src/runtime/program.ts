@@ -18,6 +18,7 @@ import {
 } from "../tensor/index.js";
 import type { Backend, BackendName, BackendOptions, Session } from "./backend.js";
 import { defaultBackend, getBackend } from "./backends.js";
+import { observedTensors } from "./observed.js";
 
 /** What a program takes: arrays, or numbers and nested numbers (as float32). */
 export type Feed = NDArray | Nested;
@@ -148,7 +149,8 @@ function traceProgram(fn: (inputs: never) => Outputs, feeds: Readonly<Record<str
   }
   const results = [...outputs.keys()];
   const observed = new Map<string, string>();
-  for (const [path, tensor] of trace.taps) observed.set(path, addUnique(outputs, `observed ${path}`, tensor));
+  const taps = withTrace(trace, () => observedTensors(trace, outputs.values()));
+  for (const [path, tensor] of taps) observed.set(path, addUnique(outputs, `observed ${path}`, tensor));
   const updates = new Map<Variable, string>();
   for (const [variable, tensor] of trace.assignments) updates.set(variable, addUnique(outputs, `next ${variable.name || "variable"}`, tensor));
   const optimized = passes ? optimize([...outputs.values()]) : [...outputs.values()];

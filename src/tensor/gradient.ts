@@ -5,7 +5,7 @@ import { add } from "./elementwise.js";
 import { fail } from "./errors.js";
 import { formatShape } from "./shape.js";
 import type { Node, Tensor } from "./tensor.js";
-import { withPath } from "./trace.js";
+import { currentTrace, recordPoint, withPath } from "./trace.js";
 
 /**
  * d(loss)/d(each of `wrt`), in their order; zeros where the loss does not depend on one. `wrt` may hold any tensors:
@@ -31,6 +31,10 @@ export function vectorJacobian(outputs: readonly Tensor[], cotangents: readonly 
     const given = node.outputs.map((output) => gradients.get(output));
     if (!node.inputs.some(leads) || given.every((g) => g === undefined)) continue;
     for (const [i, g] of differentiate(node, given, leads).entries()) if (g && leads(node.inputs[i] as Tensor)) accumulate(node.inputs[i] as Tensor, g);
+  }
+  for (const [name, point] of [...(currentTrace()?.points ?? [])]) {
+    const gradient = gradients.get(point);
+    if (gradient && !name.endsWith(":grad")) recordPoint(`${name.replace(/:out$/, "")}:grad`, gradient);
   }
   return wrt.map((x) => gradients.get(x) ?? zerosLike(x));
 }

@@ -17,5 +17,5 @@ export { type Axes, type ReduceOptions, type Sorted } from "./reduction.js";
 export { broadcastShapes, formatShape, normalizeAxes, normalizeAxis, sameShape, type Shape, sizeOf } from "./shape.js";
 export { concat, type PadOptions, type SliceOptions, stack, triangle } from "./shaping.js";
 export { type Lowering, makeNode, type Node, type OnnxAttributes, type Operation, operations, setEvaluator, Tensor } from "./tensor.js";
-export { currentPath, currentTrace, inference, isTraining, newTrace, repeating, siteSnapshot, structureChanged, structureRevision, type Trace, training, withPath, withTrace } from "./trace.js";
+export { currentPath, currentTrace, inference, isTraining, newTrace, type Observer, recordPoint, repeating, siteSnapshot, structureChanged, structureRevision, type Trace, training, withPath, withTrace } from "./trace.js";
 export { type DeviceArray, isVariable, Variable, type VariableOptions } from "./variable.js";

@@ -8,18 +8,26 @@ import type { Variable } from "./variable.js";
 
 export interface Trace {
   readonly assignments: Map<Variable, Tensor>;
-  /** Named extra outputs added by `observe`. */
-  readonly taps: Map<string, Tensor>;
+  /** Tensors that can be observed, by name: `path:in`, `path:out` of modules, `path` of variables, `…:grad`. */
+  readonly points: Map<string, Tensor>;
+  /** Who wants to see which of them. */
+  readonly observers: Set<Observer>;
   /** How many random tensors were made so far at each path: a site is path + count. */
   readonly sites: Map<string, number>;
   training: boolean;
+}
+
+export interface Observer {
+  readonly query: string;
+  readonly matches: (name: string) => boolean;
+  readonly statistic: (tensor: Tensor, name: string) => Tensor;
 }
 
 let trace: Trace | undefined;
 let path: string[] = [];
 let recomputing = false;
 
-export const newTrace = (): Trace => ({ assignments: new Map(), taps: new Map(), sites: new Map(), training: false });
+export const newTrace = (): Trace => ({ assignments: new Map(), points: new Map(), observers: new Set(), sites: new Map(), training: false });
 export const currentTrace = (): Trace | undefined => trace;
 export const currentPath = (): string => path.join(".");
 
@@ -58,6 +66,14 @@ export function recordAssignment(variable: Variable, next: Tensor): void {
       `assign: variable "${variable.name}" is assigned twice in one program; combine the two updates into one`,
     );
   trace.assignments.set(variable, next);
+}
+
+/** Make a tensor observable under a name; the second of a name gets "#1", and so on. */
+export function recordPoint(name: string, tensor: Tensor): void {
+  if (!trace || recomputing) return;
+  let unique = name;
+  for (let i = 1; trace.points.has(unique); i++) unique = `${name}#${i}`;
+  trace.points.set(unique, tensor);
 }
 
 /** The next random site below the current path. */
