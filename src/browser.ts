@@ -1,3 +1,4 @@
 /** What works everywhere: in Node and in the browser. */
-export * from "./tensor/index.js";
+
 export * from "./runtime/index.js";
+export * from "./tensor/index.js";

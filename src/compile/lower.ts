@@ -113,17 +113,26 @@ class GraphBuilder {
     const base = this.#unique(`${node.path ? `${node.path}/` : ""}${node.operation.name}`);
     const own = node.outputs.map((_, i) => (node.outputs.length === 1 ? base : `${base}:${i}`));
     let parts = 0;
-    const push = (type: string, inputs: readonly string[], outputs: readonly string[], attributes?: OnnxAttributes, domain?: string) => {
+    const push = (
+      type: string,
+      inputs: readonly string[],
+      outputs: readonly string[],
+      attributes?: OnnxAttributes,
+      domain?: string,
+    ) => {
       const name = parts++ === 0 ? base : `${base}/${parts}`;
       this.origins.set(name, node);
       this.nodes.push(encodeNode(name, type, inputs, outputs, attributes, domain));
     };
     const values: Lowering["values"] = (count, type, inputs, attributes, domain) => {
-      const outputs = Array.from({ length: count }, (_, i) => this.#unique(`${base}~${type}${count > 1 ? `:${i}` : ""}`));
+      const outputs = Array.from({ length: count }, (_, i) =>
+        this.#unique(`${base}~${type}${count > 1 ? `:${i}` : ""}`),
+      );
       push(type, inputs, outputs, attributes, domain);
       return outputs;
     };
-    const value: Lowering["value"] = (type, inputs, attributes, domain) => values(1, type, inputs, attributes, domain)[0] as string;
+    const value: Lowering["value"] = (type, inputs, attributes, domain) =>
+      values(1, type, inputs, attributes, domain)[0] as string;
     const bound = [...own];
     const lowering: Lowering = {
       node,
@@ -145,7 +154,10 @@ class GraphBuilder {
 
   /** Equal small constants are kept once. */
   #constant(array: NDArray): string {
-    const key = array.size <= 64 ? `${array.dtype}|${array.shape}|${array.toNumbers().map((v) => (Object.is(v, -0) ? "-0" : v))}` : undefined;
+    const key =
+      array.size <= 64
+        ? `${array.dtype}|${array.shape}|${array.toNumbers().map((v) => (Object.is(v, -0) ? "-0" : v))}`
+        : undefined;
     const known = key === undefined ? undefined : this.#constants.get(key);
     if (known) return known;
     const name = this.#unique(`constant_${this.initializers.length}`);
@@ -167,4 +179,3 @@ function leafName({ operation, outputs, attributes }: Node): string {
   if (operation.name === "random") return `random.${(attributes as RandomAttributes).site}`;
   return (outputs[0] as Variable).name || "variable";
 }
-

@@ -32,7 +32,8 @@ export function optimize(outputs: readonly Tensor[]): Tensor[] {
     const twin = key === undefined ? undefined : known.get(key);
     if (key !== undefined && !twin) known.set(key, rebuilt);
     const result = twin ?? rebuilt;
-    if (result !== node) for (const [i, output] of node.outputs.entries()) replaced.set(output, result.outputs[i] as Tensor);
+    if (result !== node)
+      for (const [i, output] of node.outputs.entries()) replaced.set(output, result.outputs[i] as Tensor);
   }
   return outputs.map(current);
 }
@@ -47,7 +48,14 @@ function simplify(node: Node): Tensor | undefined {
   const [a, b] = inputs;
   if (aliases.has(operation.name)) return a;
   if (a && b && neutral(operation.name, constantValue(b)) && sameShape(a.shape, y.shape)) return a;
-  if (a && b && (operation.name === "add" || operation.name === "mul") && neutral(operation.name, constantValue(a)) && sameShape(b.shape, y.shape)) return b;
+  if (
+    a &&
+    b &&
+    (operation.name === "add" || operation.name === "mul") &&
+    neutral(operation.name, constantValue(a)) &&
+    sameShape(b.shape, y.shape)
+  )
+    return b;
   return foldConstants(node) ?? collapse(node);
 }
 
@@ -87,7 +95,9 @@ function collapse({ operation, inputs, outputs, path, attributes }: Node): Tenso
 function signature({ operation, attributes, inputs }: Node): string | undefined {
   if (operation.name === "variable" || operation.name === "input" || operation.name === "random") return undefined;
   if (operation.name === "constant") return constantSignature((attributes as ConstantAttributes).array);
-  const described = JSON.stringify(attributes, (_, value) => (typeof value === "number" && !Number.isFinite(value) ? String(value) : value));
+  const described = JSON.stringify(attributes, (_, value) =>
+    typeof value === "number" && !Number.isFinite(value) ? String(value) : value,
+  );
   return `${operation.name}|${described}|${inputs.map((x) => `${x.node.id}:${x.index}`).join(",")}`;
 }
 

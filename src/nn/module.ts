@@ -84,12 +84,18 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
     const missing = [...variables.keys()].filter((path) => !values.has(path));
     const extra = [...values.keys()].filter((path) => !variables.has(path));
     if (strict && missing.length + extra.length > 0)
-      fail("file", `loadStateDict: ${describe("missing", missing)}${missing.length && extra.length ? "; " : ""}${describe("unexpected", extra)}`);
+      fail(
+        "file",
+        `loadStateDict: ${describe("missing", missing)}${missing.length && extra.length ? "; " : ""}${describe("unexpected", extra)}`,
+      );
     const pairs = [...variables].flatMap(([path, variable]) => {
       const value = values.get(path);
       if (!value) return [];
       if (!sameShape(value.shape, variable.shape))
-        fail("file", `loadStateDict: "${path}" has shape ${formatShape(variable.shape)}, the value ${formatShape(value.shape)}`);
+        fail(
+          "file",
+          `loadStateDict: "${path}" has shape ${formatShape(variable.shape)}, the value ${formatShape(value.shape)}`,
+        );
       return [[variable, value] as const];
     });
     for (const [variable, value] of pairs) variable.set(value);
@@ -100,7 +106,9 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
 export type AnyModule = Module<never, unknown>;
 
 const describe = (what: string, names: readonly string[]): string =>
-  names.length === 0 ? "" : `${what} ${names.slice(0, 5).join(", ")}${names.length > 5 ? ` and ${names.length - 5} more` : ""}`;
+  names.length === 0
+    ? ""
+    : `${what} ${names.slice(0, 5).join(", ")}${names.length > 5 ? ` and ${names.length - 5} more` : ""}`;
 
 interface Place {
   readonly path: string;
@@ -160,7 +168,10 @@ function within<T>(next: Scope, body: () => T): T {
  * Replace modules by `change(module, path)`, deepest last; undefined keeps one. The root itself may be replaced: use
  * the returned model. Freezing, wrapping, dropping, quantising are all uses of this.
  */
-export function rewrite<M extends AnyModule>(model: M, change: (module: AnyModule, path: string) => AnyModule | undefined): M {
+export function rewrite<M extends AnyModule>(
+  model: M,
+  change: (module: AnyModule, path: string) => AnyModule | undefined,
+): M {
   const seen = new Set<object>();
   const visit = (holder: Record<string, unknown>, path: string): void => {
     if (seen.has(holder)) return;
@@ -171,7 +182,8 @@ export function rewrite<M extends AnyModule>(model: M, change: (module: AnyModul
       const next = field instanceof Module ? (change(field as AnyModule, here) ?? field) : field;
       if (next !== field) holder[key] = next;
       // A replacement is not looked into: wrapping a module would otherwise wrap it forever.
-      else if (next instanceof Module || Array.isArray(next) || isPlain(next)) visit(next as unknown as Record<string, unknown>, here);
+      else if (next instanceof Module || Array.isArray(next) || isPlain(next))
+        visit(next as unknown as Record<string, unknown>, here);
     }
   };
   const root = change(model, "") ?? model;
@@ -195,12 +207,20 @@ export function unfreeze(model: AnyModule, query = "**"): void {
 function setTrainable(model: AnyModule, query: string, trainable: boolean): void {
   const matches = pattern(query);
   const chosen = [...model.namedVariables()].filter(([path]) => matches(path) || parents(path).some(matches));
-  if (chosen.length === 0) fail("argument", `freeze: no variable matches "${query}"; paths look like "${[...model.namedVariables().keys()][0]}"`);
+  if (chosen.length === 0)
+    fail(
+      "argument",
+      `freeze: no variable matches "${query}"; paths look like "${[...model.namedVariables().keys()][0]}"`,
+    );
   for (const [, variable] of chosen) variable.trainable = trainable;
   structureChanged();
 }
 
-const parents = (path: string): string[] => path.split(".").map((_, i, parts) => parts.slice(0, i).join(".")).slice(1);
+const parents = (path: string): string[] =>
+  path
+    .split(".")
+    .map((_, i, parts) => parts.slice(0, i).join("."))
+    .slice(1);
 
 /**
  * Forget the activations inside `module` and compute them again for the backward pass: less memory for more time, the

@@ -44,7 +44,8 @@ export function observe(
 
 /** A path query as a test of names. */
 export function pattern(query: string): (name: string) => boolean {
-  if (query.trim() === "") fail("argument", 'query: expected a path such as "model.layers.*.mlp:out", got an empty string');
+  if (query.trim() === "")
+    fail("argument", 'query: expected a path such as "model.layers.*.mlp:out", got an empty string');
   const source = query
     .replace(/[$()+?[\\\]^{|}]/g, "\\$&")
     .replaceAll(".", "\\.")

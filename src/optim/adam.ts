@@ -16,33 +16,48 @@ type WithGroups = AdamOptions & { readonly groups?: readonly Group<AdamOptions>[
  * Adam (Adam: A Method for Stochastic Optimization, 2014): m ← β₁ m + (1 - β₁) g; v ← β₂ v + (1 - β₂) g²;
  * θ ← θ - η m̂ / (√v̂ + eps), with m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ). weightDecay (default 0) adds λ θ to g.
  */
-export const adam = (parameters: readonly Variable[], options: WithGroups): Optimizer => build("adam", parameters, options, 0, false);
+export const adam = (parameters: readonly Variable[], options: WithGroups): Optimizer =>
+  build("adam", parameters, options, 0, false);
 
 /**
  * Adam with decay apart from the gradient (Decoupled Weight Decay Regularization, 2017): θ ← θ (1 - η λ) first, then
  * Adam's step. weightDecay defaults to 0.01, as in torch.
  */
-export const adamW = (parameters: readonly Variable[], options: WithGroups): Optimizer => build("adamW", parameters, options, 0.01, true);
+export const adamW = (parameters: readonly Variable[], options: WithGroups): Optimizer =>
+  build("adamW", parameters, options, 0.01, true);
 
-function build(name: string, parameters: readonly Variable[], { groups = [], ...own }: WithGroups, weightDecay: number, decoupled: boolean): Optimizer {
+function build(
+  name: string,
+  parameters: readonly Variable[],
+  { groups = [], ...own }: WithGroups,
+  weightDecay: number,
+  decoupled: boolean,
+): Optimizer {
   const defaults: Settings = { betas: [0.9, 0.999], eps: 1e-8, weightDecay, ...own };
-  return optimizer<Settings>(name, parameters, defaults, groups as readonly Group<Settings>[], ["m", "v"], ({ parameter: θ, gradient, options: o, step, moment }) => {
-    const [β1, β2] = o.betas;
-    const decay = o.weightDecay > 0;
-    const g = decay && !decoupled ? gradient.add(θ.mul(o.weightDecay)) : gradient;
-    const [mOld, vOld] = [moment("m"), moment("v")];
-    const m = mOld.mul(β1).add(g.mul(1 - β1));
-    const v = vOld.mul(β2).add(g.square().mul(1 - β2));
-    mOld.assign(m);
-    vOld.assign(v);
-    // Scalars first, so that each parameter is passed over as few times as can be:
-    // η m̂ / (√v̂ + eps) = (η √c₂ / c₁) · m / (√v + eps √c₂)
-    const c1 = correction(β1, step);
-    const root = correction(β2, step).sqrt();
-    const rate = root.div(c1).mul(o.learningRate);
-    const shrunk = decay && decoupled ? θ.mul(shrink(o)) : θ;
-    return shrunk.sub(m.mul(rate).div(v.sqrt().add(root.mul(o.eps))));
-  });
+  return optimizer<Settings>(
+    name,
+    parameters,
+    defaults,
+    groups as readonly Group<Settings>[],
+    ["m", "v"],
+    ({ parameter: θ, gradient, options: o, step, moment }) => {
+      const [β1, β2] = o.betas;
+      const decay = o.weightDecay > 0;
+      const g = decay && !decoupled ? gradient.add(θ.mul(o.weightDecay)) : gradient;
+      const [mOld, vOld] = [moment("m"), moment("v")];
+      const m = mOld.mul(β1).add(g.mul(1 - β1));
+      const v = vOld.mul(β2).add(g.square().mul(1 - β2));
+      mOld.assign(m);
+      vOld.assign(v);
+      // Scalars first, so that each parameter is passed over as few times as can be:
+      // η m̂ / (√v̂ + eps) = (η √c₂ / c₁) · m / (√v + eps √c₂)
+      const c1 = correction(β1, step);
+      const root = correction(β2, step).sqrt();
+      const rate = root.div(c1).mul(o.learningRate);
+      const shrunk = decay && decoupled ? θ.mul(shrink(o)) : θ;
+      return shrunk.sub(m.mul(rate).div(v.sqrt().add(root.mul(o.eps))));
+    },
+  );
 }
 
 /** 1 - βᵗ = -expm1(x) with x = t log β, as tanh(-x/2) (eˣ + 1): 1 - eˣ itself loses four digits in float32 at t = 1. */

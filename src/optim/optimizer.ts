@@ -1,6 +1,7 @@
 /** What optimisers share: parameter groups by path, state per parameter, clipping. */
-import { concat, fail, formatShape, full, NDArray, sameShape, type Tensor, Variable } from "../tensor/index.js";
+
 import { pattern } from "../nn/observe.js";
+import { concat, fail, formatShape, full, NDArray, sameShape, type Tensor, Variable } from "../tensor/index.js";
 
 /** A learning rate: a number, or a tensor (a program input, or a variable that a schedule sets). */
 export type LearningRate = number | Tensor;
@@ -47,20 +48,29 @@ export function optimizer<Options extends object>(
   for (const [i, parameter] of parameters.entries())
     for (const moment of moments) {
       const key = `${labels[i]}.${moment}`;
-      state.set(key, new Variable(NDArray.zeros(parameter.shape, parameter.dtype), { name: `${name}.${key}`, trainable: false }));
+      state.set(
+        key,
+        new Variable(NDArray.zeros(parameter.shape, parameter.dtype), { name: `${name}.${key}`, trainable: false }),
+      );
     }
   return {
     parameters,
     state: () => state,
     update(gradients) {
       if (gradients.length !== parameters.length)
-        fail("gradient", `${name}: ${gradients.length} gradients for ${parameters.length} parameters; take grad(loss, optimizer.parameters)`);
+        fail(
+          "gradient",
+          `${name}: ${gradients.length} gradients for ${parameters.length} parameters; take grad(loss, optimizer.parameters)`,
+        );
       const count = step.add(1);
       step.assign(count);
       for (const [i, parameter] of parameters.entries()) {
         const gradient = gradients[i] as Tensor;
         if (!sameShape(gradient.shape, parameter.shape))
-          fail("gradient", `${name}: gradient ${i} has shape ${formatShape(gradient.shape)}, parameter "${labels[i]}" ${formatShape(parameter.shape)}`);
+          fail(
+            "gradient",
+            `${name}: gradient ${i} has shape ${formatShape(gradient.shape)}, parameter "${labels[i]}" ${formatShape(parameter.shape)}`,
+          );
         const moment = (key: string) => state.get(`${labels[i]}.${key}`) as Variable;
         parameter.assign(rule({ parameter, gradient, options: options[i] as Options, step: count, moment }));
       }
@@ -72,11 +82,17 @@ export function optimizer<Options extends object>(
 function parameterNames(parameters: readonly Variable[]): string[] {
   const names = parameters.map((parameter, i) => parameter.name || `parameter.${i}`);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) fail("argument", `optimizer: two parameters are named "${twice}"; give variables names of their own`);
+  if (twice !== undefined)
+    fail("argument", `optimizer: two parameters are named "${twice}"; give variables names of their own`);
   return names;
 }
 
-function merge<Options extends object>(name: string, defaults: Options, groups: readonly Group<Options>[], path: string): Options {
+function merge<Options extends object>(
+  name: string,
+  defaults: Options,
+  groups: readonly Group<Options>[],
+  path: string,
+): Options {
   const group = groups.find(({ match }) => pattern(match)(path));
   const options = { ...defaults, ...group?.options };
   for (const [key, value] of Object.entries(options))
@@ -87,13 +103,18 @@ function merge<Options extends object>(name: string, defaults: Options, groups: 
 
 /** √Σ g² over all gradients together. */
 export function globalNorm(gradients: readonly Tensor[]): Tensor {
-  return concat(gradients.map((g) => g.square().sum().reshape([1]))).sum().sqrt();
+  return concat(gradients.map((g) => g.square().sum().reshape([1])))
+    .sum()
+    .sqrt();
 }
 
 /**
  * Scale all gradients by min(1, maxNorm / (norm + 1e-6)), as torch's clip_grad_norm_; gives them and the norm before.
  */
-export function clipByGlobalNorm(gradients: readonly Tensor[], maxNorm: number): { readonly gradients: Tensor[]; readonly norm: Tensor } {
+export function clipByGlobalNorm(
+  gradients: readonly Tensor[],
+  maxNorm: number,
+): { readonly gradients: Tensor[]; readonly norm: Tensor } {
   if (!(maxNorm > 0)) fail("argument", `clipByGlobalNorm: maxNorm must be positive, got ${maxNorm}`);
   const norm = globalNorm(gradients);
   const factor = full([], maxNorm).div(norm.add(1e-6)).minimum(1);

@@ -29,7 +29,11 @@ export interface Session {
    * Run once. `spares` are buffers of the right shape that an output may be written to; the array returned for an
    * output may be that buffer or a new one.
    */
-  run(feeds: ReadonlyMap<string, DeviceArray>, outputs: readonly string[], spares: ReadonlyMap<string, DeviceArray>): Promise<ReadonlyMap<string, DeviceArray>>;
+  run(
+    feeds: ReadonlyMap<string, DeviceArray>,
+    outputs: readonly string[],
+    spares: ReadonlyMap<string, DeviceArray>,
+  ): Promise<ReadonlyMap<string, DeviceArray>>;
   /** Ends profiling; the engine writes its file. */
   endProfiling(): void;
   release(): Promise<void>;

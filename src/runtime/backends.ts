@@ -10,7 +10,8 @@ const open = new Map<string, Promise<Backend>>();
 
 /** The backend of this name with these options; opened and verified once. */
 export function getBackend(name: BackendName | undefined, options: BackendOptions = {}): Promise<Backend> {
-  if (name !== undefined && !backendNames.includes(name)) fail("backend", `backend "${name}" is unknown; known are ${backendNames.join(", ")}`);
+  if (name !== undefined && !backendNames.includes(name))
+    fail("backend", `backend "${name}" is unknown; known are ${backendNames.join(", ")}`);
   const key = `${name ?? "default"}/${options.threads ?? ""}`;
   const known = open.get(key) ?? openVerified(name, options);
   open.set(key, known);
@@ -28,6 +29,7 @@ async function openVerified(name: BackendName | undefined, options: BackendOptio
 export function defaultBackend(options: BackendOptions = {}): Promise<Backend> {
   const name = environment("LAYERWISE_BACKEND") || undefined;
   const threads = Number(environment("LAYERWISE_THREADS") || 0);
-  if (!Number.isInteger(threads) || threads < 0) fail("config", `LAYERWISE_THREADS must be a positive integer, got "${environment("LAYERWISE_THREADS")}"`);
+  if (!Number.isInteger(threads) || threads < 0)
+    fail("config", `LAYERWISE_THREADS must be a positive integer, got "${environment("LAYERWISE_THREADS")}"`);
   return getBackend(name as BackendName | undefined, threads > 0 ? { threads, ...options } : options);
 }

@@ -18,10 +18,15 @@ export async function openBackend(name: BackendName | undefined, options: Backen
   const native = name === "wasm" ? undefined : await loadNative();
   if (native) return nativeBackend(native, name ?? "cpu", options);
   if (name === "cpu" || name === "webgpu")
-    fail("backend", `backend "${name}" needs the package onnxruntime-node, which is not installed here: npm install onnxruntime-node`);
+    fail(
+      "backend",
+      `backend "${name}" needs the package onnxruntime-node, which is not installed here: npm install onnxruntime-node`,
+    );
   if (name === undefined && !warned) {
     warned = true;
-    notice("layerwise: onnxruntime-node is not installed, so programs run on WebAssembly, which is slower. For native speed: npm install onnxruntime-node");
+    notice(
+      "layerwise: onnxruntime-node is not installed, so programs run on WebAssembly, which is slower. For native speed: npm install onnxruntime-node",
+    );
   }
   return wasmBackend(options);
 }
@@ -29,7 +34,10 @@ export async function openBackend(name: BackendName | undefined, options: Backen
 async function loadNative(): Promise<OrtModule | undefined> {
   try {
     // The package is CommonJS and optional: its absence is a normal case, any other failure is not.
-    return ((await import("onnxruntime-node")) as { default?: OrtModule } & OrtModule).default ?? (await import("onnxruntime-node"));
+    return (
+      ((await import("onnxruntime-node")) as { default?: OrtModule } & OrtModule).default ??
+      (await import("onnxruntime-node"))
+    );
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ERR_MODULE_NOT_FOUND") return undefined;
     return fail("backend", `onnxruntime-node is installed but does not load: ${String(error)}`, { cause: error });
@@ -88,7 +96,12 @@ export function physicalCores(): number {
   try {
     const text = readFileSync("/proc/cpuinfo", "utf8");
     const field = (block: string, name: string) => new RegExp(`^${name}\\s*:\\s*(\\d+)`, "m").exec(block)?.[1];
-    const cores = new Set(text.split("\n\n").filter((b) => b.trim()).map((b) => `${field(b, "physical id")}/${field(b, "core id")}`));
+    const cores = new Set(
+      text
+        .split("\n\n")
+        .filter((b) => b.trim())
+        .map((b) => `${field(b, "physical id")}/${field(b, "core id")}`),
+    );
     return Math.max(1, Math.min(logical, cores.size));
   } catch {
     return Math.max(1, /x64|ia32/.test(process.arch) && cpus().length === logical ? Math.ceil(logical / 2) : logical);

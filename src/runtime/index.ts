@@ -5,4 +5,14 @@ setEvaluator(async (tensor) => (await evaluate([tensor]))[0] as Awaited<ReturnTy
 
 export type { Backend, BackendName, BackendOptions } from "./backend.js";
 export { backendNames, defaultBackend, getBackend } from "./backends.js";
-export { type CompileOptions, compile, type Executable, evaluate, type Feed, type Inputs, type Outputs, type Program, type Results } from "./program.js";
+export {
+  type CompileOptions,
+  compile,
+  type Executable,
+  evaluate,
+  type Feed,
+  type Inputs,
+  type Outputs,
+  type Program,
+  type Results,
+} from "./program.js";

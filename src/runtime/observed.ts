@@ -1,16 +1,19 @@
 /** Turning the observers of a trace into extra outputs. */
-import { fail, type Node, type Tensor, type Trace, withPath } from "../tensor/index.js";
+
 import { reachable } from "../compile/graph.js";
+import { fail, type Node, type Tensor, type Trace, withPath } from "../tensor/index.js";
 
 /** Name → statistic, for every observed point and operation that the program has. */
 export function observedTensors(trace: Trace, outputs: Iterable<Tensor>): Map<string, Tensor> {
   if (trace.observers.size === 0) return new Map();
   const points = new Map(trace.points);
-  for (const [name, tensor] of operationPoints(reachable([...outputs, ...trace.assignments.values()]))) points.set(name, tensor);
+  for (const [name, tensor] of operationPoints(reachable([...outputs, ...trace.assignments.values()])))
+    points.set(name, tensor);
   const found = new Map<string, Tensor>();
   for (const { query, matches, statistic } of trace.observers) {
     const names = [...points.keys()].filter(matches);
-    if (names.length === 0) fail("argument", `observe: nothing matches "${query}"; points are named like ${examples(points)}`);
+    if (names.length === 0)
+      fail("argument", `observe: nothing matches "${query}"; points are named like ${examples(points)}`);
     for (const name of names) {
       const result = withPath(name, () => statistic(points.get(name) as Tensor, name));
       let key = name;
@@ -33,4 +36,8 @@ function* operationPoints(nodes: readonly Node[]): Generator<readonly [string, T
 }
 
 const examples = (points: ReadonlyMap<string, Tensor>): string =>
-  [...points.keys()].filter((name) => name.includes(":")).slice(0, 4).map((name) => `"${name}"`).join(", ");
+  [...points.keys()]
+    .filter((name) => name.includes(":"))
+    .slice(0, 4)
+    .map((name) => `"${name}"`)
+    .join(", ");

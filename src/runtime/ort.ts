@@ -5,7 +5,9 @@ import type { Backend, BackendName, Session, SessionOptions } from "./backend.js
 
 /** The part of an ONNX Runtime package that we use. */
 export interface OrtModule {
-  readonly InferenceSession: { create(model: Uint8Array, options?: InferenceSession.SessionOptions): Promise<InferenceSession> };
+  readonly InferenceSession: {
+    create(model: Uint8Array, options?: InferenceSession.SessionOptions): Promise<InferenceSession>;
+  };
   readonly Tensor: TensorConstructor;
 }
 
@@ -44,7 +46,9 @@ class OrtArray implements DeviceArray {
 
 /** Hosts with a Float16Array hand it out; we keep the 16 bits. */
 const rawHalves = (dtype: DType, data: TypedArray): TypedArray =>
-  dtype === "float16" && !(data instanceof Uint16Array) ? new Uint16Array((data as ArrayBufferView).buffer as ArrayBuffer) : data;
+  dtype === "float16" && !(data instanceof Uint16Array)
+    ? new Uint16Array((data as ArrayBufferView).buffer as ArrayBuffer)
+    : data;
 
 export function ortBackend(host: OrtHost): Backend {
   const { ort, name, engine, version, threads } = host;
@@ -61,34 +65,53 @@ export function ortBackend(host: OrtHost): Backend {
   return backend;
 }
 
-async function createOrtSession({ ort, session, keepsOnDevice, name }: OrtHost, model: Uint8Array, { onDevice, profile }: SessionOptions): Promise<InferenceSession> {
+async function createOrtSession(
+  { ort, session, keepsOnDevice, name }: OrtHost,
+  model: Uint8Array,
+  { onDevice, profile }: SessionOptions,
+): Promise<InferenceSession> {
   try {
     return await ort.InferenceSession.create(model, {
       ...session,
-      ...(keepsOnDevice && onDevice.length > 0 && { preferredOutputLocation: Object.fromEntries(onDevice.map((output) => [output, "gpu-buffer" as const])) }),
+      ...(keepsOnDevice &&
+        onDevice.length > 0 && {
+          preferredOutputLocation: Object.fromEntries(onDevice.map((output) => [output, "gpu-buffer" as const])),
+        }),
       ...(profile !== undefined && { enableProfiling: true, profileFilePrefix: profile }),
     });
   } catch (error) {
-    return fail("backend", `backend "${name}" refused the program: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    return fail(
+      "backend",
+      `backend "${name}" refused the program: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
   }
 }
 
-function ortSession(session: InferenceSession, { fillsOutputs, name }: OrtHost, wrap: (tensor: OrtTensor) => OrtArray): Session {
+function ortSession(
+  session: InferenceSession,
+  { fillsOutputs, name }: OrtHost,
+  wrap: (tensor: OrtTensor) => OrtArray,
+): Session {
   return {
     async run(feeds, outputs, spares) {
       const inputs: Record<string, OrtTensor> = {};
       for (const [key, array] of feeds) inputs[key] = (array as OrtArray).tensor;
       const fetches: Record<string, OrtTensor | null> = {};
-      for (const key of outputs) fetches[key] = (fillsOutputs && (spares.get(key) as OrtArray | undefined)?.tensor) || null;
+      for (const key of outputs)
+        fetches[key] = (fillsOutputs && (spares.get(key) as OrtArray | undefined)?.tensor) || null;
       try {
         const results = await session.run(inputs, fetches);
         return new Map(outputs.map((key) => [key, wrap(results[key] as OrtTensor)]));
       } catch (error) {
-        return fail("backend", `backend "${name}" failed while running: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+        return fail(
+          "backend",
+          `backend "${name}" failed while running: ${error instanceof Error ? error.message : String(error)}`,
+          { cause: error },
+        );
       }
     },
     endProfiling: () => session.endProfiling(),
     release: () => session.release(),
   };
 }
-

@@ -66,7 +66,10 @@ export interface Executable extends LoweredProgram {
  * Compile `fn`, which builds a graph from its inputs and returns named tensors. It is traced once per set of input
  * shapes; calling the program runs it. Assignments inside take effect after the run, all at once.
  */
-export function compile<I extends Inputs = Inputs, O extends Outputs = Outputs>(fn: (inputs: I) => O, options: CompileOptions = {}): Program<I, O> {
+export function compile<I extends Inputs = Inputs, O extends Outputs = Outputs>(
+  fn: (inputs: I) => O,
+  options: CompileOptions = {},
+): Program<I, O> {
   const { cacheSize = 8, seed = 0 } = options;
   const cache = new Map<string, Promise<Executable>>();
   let last: string | undefined;
@@ -115,13 +118,17 @@ export function compile<I extends Inputs = Inputs, O extends Outputs = Outputs>(
 }
 
 const signature = (feeds: Readonly<Record<string, NDArray>>): string =>
-  `${structureRevision()};${Object.entries(feeds).map(([name, { dtype, shape }]) => `${name}:${dtype}${shape.join("x")}`).join(";")}`;
+  `${structureRevision()};${Object.entries(feeds)
+    .map(([name, { dtype, shape }]) => `${name}:${dtype}${shape.join("x")}`)
+    .join(";")}`;
 
 function toArrays(feeds: Readonly<Record<string, Feed>>): Record<string, NDArray> {
   return Object.fromEntries(
     Object.entries(feeds ?? {}).map(([name, value]) => {
-      if (value === undefined || value === null) fail("argument", `program: input "${name}" is ${value}; expected an NDArray or numbers`);
-      if (value instanceof Tensor) fail("argument", `program: input "${name}" is a lazy tensor; feed its values: await tensor.data()`);
+      if (value === undefined || value === null)
+        fail("argument", `program: input "${name}" is ${value}; expected an NDArray or numbers`);
+      if (value instanceof Tensor)
+        fail("argument", `program: input "${name}" is a lazy tensor; feed its values: await tensor.data()`);
       return [name, value instanceof NDArray ? value : NDArray.from(value)];
     }),
   );
@@ -135,13 +142,20 @@ interface Traced {
 }
 
 /** Run `fn` on input tensors of these shapes, and gather all that the program must compute, by name. */
-function traceProgram(fn: (inputs: never) => Outputs, feeds: Readonly<Record<string, { shape: Shape; dtype: DType }>>, passes: boolean): Traced {
+function traceProgram(
+  fn: (inputs: never) => Outputs,
+  feeds: Readonly<Record<string, { shape: Shape; dtype: DType }>>,
+  passes: boolean,
+): Traced {
   const trace = newTrace();
   const named = withTrace(trace, () => {
-    const inputs = Object.fromEntries(Object.entries(feeds).map(([name, { shape, dtype }]) => [name, input([], { name, shape, dtype })]));
+    const inputs = Object.fromEntries(
+      Object.entries(feeds).map(([name, { shape, dtype }]) => [name, input([], { name, shape, dtype })]),
+    );
     return fn(inputs as never);
   });
-  if (named === null || typeof named !== "object" || named instanceof Tensor) fail("trace", "compile: the function must return an object of tensors, e.g. { loss }");
+  if (named === null || typeof named !== "object" || named instanceof Tensor)
+    fail("trace", "compile: the function must return an object of tensors, e.g. { loss }");
   const outputs = new Map<string, Tensor>();
   for (const [name, tensor] of Object.entries(named)) {
     if (!(tensor instanceof Tensor)) fail("trace", `compile: output "${name}" is ${typeof tensor}, expected a Tensor`);
@@ -152,9 +166,15 @@ function traceProgram(fn: (inputs: never) => Outputs, feeds: Readonly<Record<str
   const taps = withTrace(trace, () => observedTensors(trace, outputs.values()));
   for (const [path, tensor] of taps) observed.set(path, addUnique(outputs, `observed ${path}`, tensor));
   const updates = new Map<Variable, string>();
-  for (const [variable, tensor] of trace.assignments) updates.set(variable, addUnique(outputs, `next ${variable.name || "variable"}`, tensor));
+  for (const [variable, tensor] of trace.assignments)
+    updates.set(variable, addUnique(outputs, `next ${variable.name || "variable"}`, tensor));
   const optimized = passes ? optimize([...outputs.values()]) : [...outputs.values()];
-  return { outputs: new Map([...outputs.keys()].map((name, i) => [name, optimized[i] as Tensor])), updates, observed, results };
+  return {
+    outputs: new Map([...outputs.keys()].map((name, i) => [name, optimized[i] as Tensor])),
+    updates,
+    observed,
+    results,
+  };
 }
 
 function addUnique(outputs: Map<string, Tensor>, name: string, tensor: Tensor): string {
@@ -164,7 +184,11 @@ function addUnique(outputs: Map<string, Tensor>, name: string, tensor: Tensor): 
   return unique;
 }
 
-async function build(fn: (inputs: never) => Outputs, feeds: Readonly<Record<string, NDArray>>, { backend: name, passes = true, name: title = "program", ...options }: CompileOptions): Promise<Executable> {
+async function build(
+  fn: (inputs: never) => Outputs,
+  feeds: Readonly<Record<string, NDArray>>,
+  { backend: name, passes = true, name: title = "program", ...options }: CompileOptions,
+): Promise<Executable> {
   const { outputs, updates, observed, results } = traceProgram(fn, feeds, passes);
   const lowered = lower(outputs, title);
   const backend = await (name ? getBackend(name, options) : defaultBackend(options));
@@ -183,18 +207,25 @@ async function resident(variable: Variable, backend: Backend): Promise<DeviceArr
   return variable.current;
 }
 
-async function execute(executable: Executable, feeds: Readonly<Record<string, NDArray>>, { seed, step }: { seed: number; step: number }): Promise<Results<Outputs>> {
+async function execute(
+  executable: Executable,
+  feeds: Readonly<Record<string, NDArray>>,
+  { seed, step }: { seed: number; step: number },
+): Promise<Results<Outputs>> {
   const { backend, session, inputs, variables, random, updates, outputs, observed } = executable;
   const fed = new Map<string, DeviceArray>();
-  for (const [name, inner] of inputs) fed.set(inner, backend.upload(feeds[name] ?? fail("argument", `program: input "${name}" is missing`)));
-  for (const { name, attributes } of random) fed.set(name, backend.upload(new NDArray(draw(attributes, { seed, step }), attributes.shape, "float32")));
+  for (const [name, inner] of inputs)
+    fed.set(inner, backend.upload(feeds[name] ?? fail("argument", `program: input "${name}" is missing`)));
+  for (const { name, attributes } of random)
+    fed.set(name, backend.upload(new NDArray(draw(attributes, { seed, step }), attributes.shape, "float32")));
   for (const [variable, name] of variables) fed.set(name, await resident(variable, backend));
   const spares = new Map<string, DeviceArray>();
   for (const [variable, name] of updates) if (variable.spare?.backend === backend) spares.set(name, variable.spare);
   const results = await session.run(fed, [...outputs, ...observed.values(), ...updates.values()], spares);
   for (const [variable, name] of updates) swap(variable, results.get(name) as DeviceArray);
   const read = async (name: string) => (results.get(name) as DeviceArray).read();
-  const record = async (entries: Iterable<readonly [string, string]>) => Object.fromEntries(await Promise.all(Array.from(entries, async ([key, name]) => [key, await read(name)] as const)));
+  const record = async (entries: Iterable<readonly [string, string]>) =>
+    Object.fromEntries(await Promise.all(Array.from(entries, async ([key, name]) => [key, await read(name)] as const)));
   const result = await record(outputs.map((name) => [name, name] as const));
   const taps = await record(observed);
   Object.defineProperty(result, "observed", { value: taps, enumerable: observed.size > 0 });
@@ -223,4 +254,3 @@ export async function evaluate(tensors: readonly Tensor[], options: CompileOptio
     await program.release();
   }
 }
-

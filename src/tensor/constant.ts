@@ -61,7 +61,8 @@ const expandConstant = (() => {
     name: "fill",
     infer: ([value], { shape }) => ({ shape, dtype: (value as Tensor).dtype }),
     flops: () => 0,
-    lower: ({ emit, inputs, integers, attributes }) => emit("Expand", [inputs[0] as string, integers(attributes.shape)]),
+    lower: ({ emit, inputs, integers, attributes }) =>
+      emit("Expand", [inputs[0] as string, integers(attributes.shape)]),
   });
   return (value: Tensor, shape: Shape) => make([value], { shape });
 })();
@@ -74,7 +75,13 @@ export function arange(first: number, second?: number | DType, step = 1, dtype?:
   const type = dtype ?? (typeof second === "string" ? second : "int32");
   if (step === 0) fail("argument", "arange: step must not be 0");
   const length = Math.max(0, Math.ceil((stop - start) / step));
-  return constant(NDArray.from(Float64Array.from({ length }, (_, i) => start + i * step), type, [length]));
+  return constant(
+    NDArray.from(
+      Float64Array.from({ length }, (_, i) => start + i * step),
+      type,
+      [length],
+    ),
+  );
 }
 
 /** The identity matrix [n, n]. */

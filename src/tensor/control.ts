@@ -19,7 +19,10 @@ const makeStraightThrough = defineSingle<None>({
   infer: ([value, path]) => {
     const [v, p] = [value as Tensor, path as Tensor];
     if (!sameShape(v.shape, p.shape) || v.dtype !== p.dtype)
-      fail("shape", `straightThrough: value ${v.dtype}${formatShape(v.shape)} and path ${p.dtype}${formatShape(p.shape)} must agree`);
+      fail(
+        "shape",
+        `straightThrough: value ${v.dtype}${formatShape(v.shape)} and path ${p.dtype}${formatShape(p.shape)} must agree`,
+      );
     return v;
   },
   gradient: ({ gradient }) => [undefined, gradient],
@@ -41,7 +44,10 @@ const makeCustom = defineSingle<{ readonly backward: Backward; readonly count: n
     for (const [i, g] of given.entries()) {
       const x = inputs[i + 1] as Tensor;
       if (g && !sameShape(g.shape, x.shape))
-        fail("gradient", `customGradient: gradient ${i} has shape ${formatShape(g.shape)}, its input ${formatShape(x.shape)}`);
+        fail(
+          "gradient",
+          `customGradient: gradient ${i} has shape ${formatShape(g.shape)}, its input ${formatShape(x.shape)}`,
+        );
     }
     return [undefined, ...given];
   },

@@ -34,16 +34,35 @@ export function perAxis(name: string, what: string, value: PerAxis, axes: number
 export function paddingPairs(name: string, padding: Padding, axes: number): [number[], number[]] {
   if (typeof padding !== "number" && typeof padding[0] !== "number" && padding.length > 0) {
     const pairs = padding as readonly (readonly [number, number])[];
-    return [0, 1].map((side) => perAxis(name, "padding", pairs.map((p) => p[side] as number), axes, 0)) as [number[], number[]];
+    return [0, 1].map((side) =>
+      perAxis(
+        name,
+        "padding",
+        pairs.map((p) => p[side] as number),
+        axes,
+        0,
+      ),
+    ) as [number[], number[]];
   }
   const both = perAxis(name, "padding", padding as PerAxis, axes, 0);
   return [both, both];
 }
 
-function geometry(name: string, axes: number, { stride = 1, padding = 0, dilation = 1, groups = 1 }: ConvolutionOptions): Geometry {
+function geometry(
+  name: string,
+  axes: number,
+  { stride = 1, padding = 0, dilation = 1, groups = 1 }: ConvolutionOptions,
+): Geometry {
   const [before, after] = paddingPairs(name, padding, axes);
-  if (!Number.isInteger(groups) || groups < 1) fail("argument", `${name}: groups must be a positive integer, got ${groups}`);
-  return { stride: perAxis(name, "stride", stride, axes, 1), before, after, dilation: perAxis(name, "dilation", dilation, axes, 1), groups };
+  if (!Number.isInteger(groups) || groups < 1)
+    fail("argument", `${name}: groups must be a positive integer, got ${groups}`);
+  return {
+    stride: perAxis(name, "stride", stride, axes, 1),
+    before,
+    after,
+    dilation: perAxis(name, "dilation", dilation, axes, 1),
+    groups,
+  };
 }
 
 const at = (list: readonly number[], i: number): number => list[i] as number;
@@ -51,7 +70,10 @@ const extent = (kernel: number, dilation: number): number => dilation * (kernel 
 
 function requireRanks(name: string, x: Tensor, weight: Tensor, axes: number): void {
   if (x.rank !== axes + 2 || weight.rank !== axes + 2)
-    fail("shape", `${name}: expected input and weight of rank ${axes + 2}, got ${formatShape(x.shape)} and ${formatShape(weight.shape)}`);
+    fail(
+      "shape",
+      `${name}: expected input and weight of rank ${axes + 2}, got ${formatShape(x.shape)} and ${formatShape(weight.shape)}`,
+    );
   if (x.dtype !== weight.dtype) fail("dtype", `${name}: input is ${x.dtype}, weight ${weight.dtype}`);
 }
 
@@ -69,22 +91,34 @@ const makeConvolution = defineSingle<Geometry>({
     const [x, weight] = [input as Tensor, kernel as Tensor];
     const [channels, perGroup, out] = [x.dim(1), weight.dim(1), weight.dim(0)];
     if (channels !== perGroup * groups || out % groups !== 0)
-      fail("shape", `convolution: ${channels} input channels in ${groups} groups do not fit a weight ${formatShape(weight.shape)} [out, in / groups, ...]`);
+      fail(
+        "shape",
+        `convolution: ${channels} input channels in ${groups} groups do not fit a weight ${formatShape(weight.shape)} [out, in / groups, ...]`,
+      );
     const spatial = x.shape.slice(2).map((n, i) => {
       const room = n + at(before, i) + at(after, i) - extent(weight.dim(i + 2), at(dilation, i));
-      return room < 0 ? fail("shape", `convolution: kernel ${formatShape(weight.shape.slice(2))} is larger than the padded input ${formatShape(x.shape)}`) : Math.floor(room / at(stride, i)) + 1;
+      return room < 0
+        ? fail(
+            "shape",
+            `convolution: kernel ${formatShape(weight.shape.slice(2))} is larger than the padded input ${formatShape(x.shape)}`,
+          )
+        : Math.floor(room / at(stride, i)) + 1;
     });
     return { shape: [x.dim(0), out, ...spatial], dtype: x.dtype };
   },
   gradient: ({ inputs, gradient, needs, attributes }) => {
     const [x, weight] = inputs as [Tensor, Tensor];
-    return [needs(0) ? inputGradient(gradient, x, weight, attributes) : undefined, needs(1) ? weightGradient(x, gradient, weight, attributes) : undefined];
+    return [
+      needs(0) ? inputGradient(gradient, x, weight, attributes) : undefined,
+      needs(1) ? weightGradient(x, gradient, weight, attributes) : undefined,
+    ];
   },
   flops: ({ inputs, outputs }) => {
     const weight = inputs[1] as Tensor;
     return (2 * (outputs[0] as Tensor).size * weight.size) / weight.dim(0);
   },
-  lower: ({ emit, inputs, node, attributes }) => emit("Conv", inputs, onnxGeometry(attributes, node.inputs[1] as Tensor)),
+  lower: ({ emit, inputs, node, attributes }) =>
+    emit("Conv", inputs, onnxGeometry(attributes, node.inputs[1] as Tensor)),
 });
 
 interface TransposeGeometry extends Geometry {
@@ -96,29 +130,48 @@ const makeTransposed = defineSingle<TransposeGeometry>({
   infer: ([input, kernel], { stride, before, after, dilation, groups, outputPadding }) => {
     const [x, weight] = [input as Tensor, kernel as Tensor];
     if (x.dim(1) !== weight.dim(0) || x.dim(1) % groups !== 0)
-      fail("shape", `convolutionTranspose: ${x.dim(1)} input channels do not fit a weight ${formatShape(weight.shape)} [in, out / groups, ...]`);
+      fail(
+        "shape",
+        `convolutionTranspose: ${x.dim(1)} input channels do not fit a weight ${formatShape(weight.shape)} [in, out / groups, ...]`,
+      );
     const spatial = x.shape.slice(2).map((n, i) => {
-      const length = (n - 1) * at(stride, i) - at(before, i) - at(after, i) + extent(weight.dim(i + 2), at(dilation, i)) + at(outputPadding, i);
-      return length < 0 ? fail("shape", `convolutionTranspose: padding cuts away the whole output of ${formatShape(x.shape)}`) : length;
+      const length =
+        (n - 1) * at(stride, i) -
+        at(before, i) -
+        at(after, i) +
+        extent(weight.dim(i + 2), at(dilation, i)) +
+        at(outputPadding, i);
+      return length < 0
+        ? fail("shape", `convolutionTranspose: padding cuts away the whole output of ${formatShape(x.shape)}`)
+        : length;
     });
     return { shape: [x.dim(0), weight.dim(1) * groups, ...spatial], dtype: x.dtype };
   },
   gradient: ({ inputs, gradient, needs, attributes }) => {
     const [x, weight] = inputs as [Tensor, Tensor];
-    return [needs(0) ? makeConvolution([gradient, weight], attributes) : undefined, needs(1) ? weightGradient(gradient, x, weight, attributes) : undefined];
+    return [
+      needs(0) ? makeConvolution([gradient, weight], attributes) : undefined,
+      needs(1) ? weightGradient(gradient, x, weight, attributes) : undefined,
+    ];
   },
   flops: ({ inputs }) => {
     const [x, weight] = inputs as [Tensor, Tensor];
     return (2 * x.size * weight.size) / weight.dim(0);
   },
   lower: ({ emit, inputs, node, attributes }) =>
-    emit("ConvTranspose", inputs, { ...onnxGeometry(attributes, node.inputs[1] as Tensor), output_padding: attributes.outputPadding }),
+    emit("ConvTranspose", inputs, {
+      ...onnxGeometry(attributes, node.inputs[1] as Tensor),
+      output_padding: attributes.outputPadding,
+    }),
 });
 
 /** The weight of the opposite direction: [O, C/g, k] to [C, O/g, k], each kernel turned round. */
 function opposite(weight: Tensor, groups: number): Tensor {
   const [out, perGroup, ...kernel] = weight.shape as [number, number, ...number[]];
-  const turned = flip(weight, kernel.map((_, i) => i + 2));
+  const turned = flip(
+    weight,
+    kernel.map((_, i) => i + 2),
+  );
   const grouped = reshape(turned, [groups, out / groups, perGroup, ...kernel]);
   const swapped = transpose(grouped, [0, 2, 1, ...kernel.map((_, i) => i + 3)]);
   return reshape(swapped, [groups * perGroup, out / groups, ...kernel]);
@@ -131,17 +184,29 @@ function inputGradient(g: Tensor, x: Tensor, weight: Tensor, geometry: Geometry)
   const plain = stride.every((s) => s === 1) && reach.every((r, i) => r >= at(before, i) && r >= at(after, i));
   if (plain) {
     const rest = (side: readonly number[]) => reach.map((r, i) => r - at(side, i));
-    return makeConvolution([g, opposite(weight, groups)], { stride, before: rest(before), after: rest(after), dilation, groups });
+    return makeConvolution([g, opposite(weight, groups)], {
+      stride,
+      before: rest(before),
+      after: rest(after),
+      dilation,
+      groups,
+    });
   }
   const outputPadding = x.shape.slice(2).map((n, i) => {
-    const covered = (g.dim(i + 2) - 1) * at(stride, i) - at(before, i) - at(after, i) + extent(weight.dim(i + 2), at(dilation, i));
+    const covered =
+      (g.dim(i + 2) - 1) * at(stride, i) - at(before, i) - at(after, i) + extent(weight.dim(i + 2), at(dilation, i));
     return n - covered;
   });
   return makeTransposed([g, weight], { ...geometry, outputPadding });
 }
 
 /** Σ over batch and places of x·g, as one convolution with batch and channels exchanged, stride and dilation too. */
-function weightGradient(x: Tensor, g: Tensor, weight: Tensor, { stride, before, after, dilation, groups }: Geometry): Tensor {
+function weightGradient(
+  x: Tensor,
+  g: Tensor,
+  weight: Tensor,
+  { stride, before, after, dilation, groups }: Geometry,
+): Tensor {
   const [batch, channels, ...spatial] = x.shape as [number, number, ...number[]];
   const axes = spatial.map((_, i) => i);
   const perGroup = channels / groups;
@@ -153,10 +218,12 @@ function weightGradient(x: Tensor, g: Tensor, weight: Tensor, { stride, before, 
   return transpose(cut, [1, 0, ...axes.map((i) => i + 2)]);
 }
 
-const convolve = (name: string, axes: number) => (x: Tensor, weight: Tensor, options: ConvolutionOptions = {}): Tensor => {
-  requireRanks(name, x, weight, axes);
-  return makeConvolution([x, weight], geometry(name, axes, options));
-};
+const convolve =
+  (name: string, axes: number) =>
+  (x: Tensor, weight: Tensor, options: ConvolutionOptions = {}): Tensor => {
+    requireRanks(name, x, weight, axes);
+    return makeConvolution([x, weight], geometry(name, axes, options));
+  };
 /** Cross-correlation: x [N, C, L], weight [O, C / groups, K]. */
 export const conv1d = convolve("conv1d", 1);
 /** Cross-correlation: x [N, C, H, W], weight [O, C / groups, KH, KW]. */
@@ -165,7 +232,8 @@ export const conv2d = convolve("conv2d", 2);
 export interface ConvolutionTransposeOptions extends ConvolutionOptions {
   readonly outputPadding?: PerAxis;
 }
-const convolveTransposed = (name: string, axes: number) =>
+const convolveTransposed =
+  (name: string, axes: number) =>
   (x: Tensor, weight: Tensor, { outputPadding = 0, ...options }: ConvolutionTransposeOptions = {}): Tensor => {
     requireRanks(name, x, weight, axes);
     const extra = perAxis(name, "outputPadding", outputPadding, axes, 0);

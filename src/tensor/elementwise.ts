@@ -1,10 +1,17 @@
 /** Elementwise operations: one scalar function, one derivative, one ONNX node each. NumPy broadcasting. */
-import { asTensor, type TensorLike, zerosLike } from "./constant.js";
+import { asTensor, full, type TensorLike, zerosLike } from "./constant.js";
 import { type DType, isFloat } from "./dtype.js";
 import { fail } from "./errors.js";
-import { broadcastShapes, sameShape, type Shape } from "./shape.js";
+import { broadcastShapes, type Shape, sameShape } from "./shape.js";
 import { sumTo } from "./shaping.js";
-import { attachMethods, defineSingle, type GradientContext, type Lowering, type MethodsOf, type Tensor } from "./tensor.js";
+import {
+  attachMethods,
+  defineSingle,
+  type GradientContext,
+  type Lowering,
+  type MethodsOf,
+  type Tensor,
+} from "./tensor.js";
 
 type None = Record<string, never>;
 const none: None = {};
@@ -41,7 +48,12 @@ const notBool = (dtype: DType) => dtype !== "bool";
 const flat = () => undefined; // derivative zero almost everywhere
 
 export const neg = unary("neg", { onnx: "Neg", scalar: (x) => -x, gradient: (_, __, g) => neg(g), accepts: notBool });
-export const abs = unary("abs", { onnx: "Abs", scalar: Math.abs, gradient: (x, _, g) => mul(g, sign(x)), accepts: notBool });
+export const abs = unary("abs", {
+  onnx: "Abs",
+  scalar: Math.abs,
+  gradient: (x, _, g) => mul(g, sign(x)),
+  accepts: notBool,
+});
 export const sign = unary("sign", { onnx: "Sign", scalar: Math.sign, gradient: flat, accepts: notBool });
 export const exp = unary("exp", { onnx: "Exp", scalar: Math.exp, gradient: (_, y, g) => mul(g, y) });
 export const log = unary("log", { onnx: "Log", scalar: Math.log, gradient: (x, _, g) => div(g, x) });
@@ -99,7 +111,12 @@ export const relu = unary("relu", {
   gradient: (x, _, g) => where(greater(x, 0), g, 0),
 });
 export const not = unary("not", { onnx: "Not", scalar: (x) => (x ? 0 : 1), accepts: (d) => d === "bool" });
-export const identity = unary("identity", { onnx: "Identity", scalar: (x) => x, gradient: (_, __, g) => g, accepts: everyType });
+export const identity = unary("identity", {
+  onnx: "Identity",
+  scalar: (x) => x,
+  gradient: (_, __, g) => g,
+  accepts: everyType,
+});
 
 const isNaNFloat = defineSingle<None>({
   name: "isNaN",
@@ -108,9 +125,9 @@ const isNaNFloat = defineSingle<None>({
   lower: ({ emit, inputs }) => emit("IsNaN", inputs),
 });
 /** Where x is not a number (bool). */
-export const isNaN = (x: Tensor): Tensor => isNaNFloat([requireFloat("isNaN", x)], none);
+export const isNotANumber = (x: Tensor): Tensor => isNaNFloat([requireFloat("isNaN", x)], none);
 /** Where x is neither infinite nor NaN (bool): x - x is 0 only there. */
-export const isFinite = (x: Tensor): Tensor => equal(sub(requireFloat("isFinite", x), x), 0);
+export const isFiniteNumber = (x: Tensor): Tensor => equal(sub(requireFloat("isFinite", x), x), 0);
 
 function requireFloat(name: string, x: Tensor): Tensor {
   return isFloat(x.dtype) ? x : fail("dtype", `${name}: expected a float tensor, got ${x.dtype}`);
@@ -172,7 +189,10 @@ interface Binary {
   readonly accepts?: (dtype: DType) => boolean;
 }
 
-function binary(name: string, { onnx, scalar, gradient, result, accepts = notBool }: Binary): (a: TensorLike, b: TensorLike) => Tensor {
+function binary(
+  name: string,
+  { onnx, scalar, gradient, result, accepts = notBool }: Binary,
+): (a: TensorLike, b: TensorLike) => Tensor {
   const make = defineSingle<None>({
     name,
     scalar,
@@ -194,7 +214,11 @@ function binary(name: string, { onnx, scalar, gradient, result, accepts = notBoo
 }
 
 export const add = binary("add", { onnx: "Add", scalar: (a, b) => a + b, gradient: (_, __, g) => [() => g, () => g] });
-export const sub = binary("sub", { onnx: "Sub", scalar: (a, b) => a - b, gradient: (_, __, g) => [() => g, () => neg(g)] });
+export const sub = binary("sub", {
+  onnx: "Sub",
+  scalar: (a, b) => a - b,
+  gradient: (_, __, g) => [() => g, () => neg(g)],
+});
 export const mul = binary("mul", {
   onnx: "Mul",
   scalar: (a, b) => a * b,
@@ -274,9 +298,11 @@ const makeWhere = defineSingle<None>({
   },
   lower: ({ emit, inputs }) => emit("Where", inputs),
 });
-/** a where the condition holds, b elsewhere. */
-export const where = (condition: Tensor, a: TensorLike, b: TensorLike): Tensor =>
-  makeWhere([condition, ...pair("where", a, b)], none);
+/** a where the condition holds, b elsewhere; two numbers make a float32. */
+export function where(condition: Tensor, a: TensorLike, b: TensorLike): Tensor {
+  const first = typeof a === "number" && typeof b === "number" ? full([], a) : a;
+  return makeWhere([condition, ...pair("where", first, b)], none);
+}
 
 /** Into [min, max]; the gradient passes inside and at the ends, as in torch. */
 export function clamp(x: Tensor, { min, max }: { readonly min?: number; readonly max?: number }): Tensor {
@@ -335,8 +361,32 @@ function erfScalar(x: number): number {
 }
 
 const methods = {
-  neg, abs, sign, exp, log, sqrt, rsqrt, reciprocal, square, tanh, sigmoid, softplus, sin, cos, atan, erf, round, floor,
-  ceil, relu, gelu, silu, not, isNaN, isFinite, clamp,
+  neg,
+  abs,
+  sign,
+  exp,
+  log,
+  sqrt,
+  rsqrt,
+  reciprocal,
+  square,
+  tanh,
+  sigmoid,
+  softplus,
+  sin,
+  cos,
+  atan,
+  erf,
+  round,
+  floor,
+  ceil,
+  relu,
+  gelu,
+  silu,
+  not,
+  isNaN: isNotANumber,
+  isFinite: isFiniteNumber,
+  clamp,
   add: (x: Tensor, y: TensorLike) => add(x, y),
   sub: (x: Tensor, y: TensorLike) => sub(x, y),
   mul: (x: Tensor, y: TensorLike) => mul(x, y),

@@ -12,13 +12,18 @@ import { currentTrace, recordPoint, withPath } from "./trace.js";
  * parameters, inputs, or values in between. Throws unless the loss is one float.
  */
 export function grad(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
-  if (loss.size !== 1) fail("gradient", `grad: expected a scalar loss, got shape ${formatShape(loss.shape)}; take its mean or sum first`);
+  if (loss.size !== 1)
+    fail("gradient", `grad: expected a scalar loss, got shape ${formatShape(loss.shape)}; take its mean or sum first`);
   if (!isFloat(loss.dtype)) fail("gradient", `grad: the loss is ${loss.dtype}; only floats have gradients`);
   return vectorJacobian([loss], [onesLike(loss)], wrt);
 }
 
 /** Σ d(output)/d(x)ᵀ · cotangent for each x of `wrt`: `grad` from several outputs with gradients of their own. */
-export function vectorJacobian(outputs: readonly Tensor[], cotangents: readonly Tensor[], wrt: readonly Tensor[]): Tensor[] {
+export function vectorJacobian(
+  outputs: readonly Tensor[],
+  cotangents: readonly Tensor[],
+  wrt: readonly Tensor[],
+): Tensor[] {
   const gradients = new Map<Tensor, Tensor>();
   const accumulate = (x: Tensor, g: Tensor) => {
     const sum = gradients.get(x);
@@ -30,7 +35,8 @@ export function vectorJacobian(outputs: readonly Tensor[], cotangents: readonly 
   for (const node of nodes) {
     const given = node.outputs.map((output) => gradients.get(output));
     if (!node.inputs.some(leads) || given.every((g) => g === undefined)) continue;
-    for (const [i, g] of differentiate(node, given, leads).entries()) if (g && leads(node.inputs[i] as Tensor)) accumulate(node.inputs[i] as Tensor, g);
+    for (const [i, g] of differentiate(node, given, leads).entries())
+      if (g && leads(node.inputs[i] as Tensor)) accumulate(node.inputs[i] as Tensor, g);
   }
   for (const [name, point] of [...(currentTrace()?.points ?? [])]) {
     const gradient = gradients.get(point);
@@ -39,17 +45,34 @@ export function vectorJacobian(outputs: readonly Tensor[], cotangents: readonly 
   return wrt.map((x) => gradients.get(x) ?? zerosLike(x));
 }
 
-function differentiate(node: Node, gradients: readonly (Tensor | undefined)[], leads: (x: Tensor) => boolean): readonly (Tensor | undefined)[] {
+function differentiate(
+  node: Node,
+  gradients: readonly (Tensor | undefined)[],
+  leads: (x: Tensor) => boolean,
+): readonly (Tensor | undefined)[] {
   const { operation, inputs, outputs, attributes } = node;
   if (!operation.gradient) {
     if (outputs.every((output) => !isFloat(output.dtype))) return [];
     if (hasFlatGradient.has(operation.name)) return [];
-    return fail("gradient", `grad: operation "${operation.name}"${node.path ? ` at ${node.path}` : ""} has no gradient; use stopGradient or customGradient`);
+    return fail(
+      "gradient",
+      `grad: operation "${operation.name}"${node.path ? ` at ${node.path}` : ""} has no gradient; use stopGradient or customGradient`,
+    );
   }
   const gradient = gradients.find((g) => g !== undefined) as Tensor;
   const path = node.path.endsWith(":grad") ? node.path : `${node.path}:grad`;
-  return withPath(path, () =>
-    operation.gradient?.({ node, inputs, outputs, attributes, gradients, gradient, needs: (i) => leads(inputs[i] as Tensor) }) ?? [],
+  return withPath(
+    path,
+    () =>
+      operation.gradient?.({
+        node,
+        inputs,
+        outputs,
+        attributes,
+        gradients,
+        gradient,
+        needs: (i) => leads(inputs[i] as Tensor),
+      }) ?? [],
   );
 }
 
@@ -57,7 +80,10 @@ function differentiate(node: Node, gradients: readonly (Tensor | undefined)[], l
 const hasFlatGradient = new Set(["stopGradient"]);
 
 /** Nodes below the outputs, last first (ids grow as nodes are made), and whether a tensor leads to one of `wanted`. */
-function paths(outputs: readonly Tensor[], wanted: ReadonlySet<Tensor>): { nodes: Node[]; leads: (x: Tensor) => boolean } {
+function paths(
+  outputs: readonly Tensor[],
+  wanted: ReadonlySet<Tensor>,
+): { nodes: Node[]; leads: (x: Tensor) => boolean } {
   const seen = new Set<Node>();
   const stack = outputs.map((output) => output.node);
   for (let node = stack.pop(); node; node = stack.pop()) {
@@ -68,6 +94,7 @@ function paths(outputs: readonly Tensor[], wanted: ReadonlySet<Tensor>): { nodes
   const nodes = [...seen].sort((a, b) => b.id - a.id);
   const leading = new Set<Node>();
   const leads = (x: Tensor) => wanted.has(x) || leading.has(x.node);
-  for (const node of nodes.toReversed()) if (isFloat((node.outputs[0] as Tensor).dtype) && node.inputs.some(leads)) leading.add(node);
+  for (const node of nodes.toReversed())
+    if (isFloat((node.outputs[0] as Tensor).dtype) && node.inputs.some(leads)) leading.add(node);
   return { nodes, leads };
 }

@@ -1,8 +1,33 @@
 /** Everything about tensors. Importing it is what gives `Tensor` its methods. */
-export { arange, type ConstantAttributes, constant, constantValue, eye, full, type InputAttributes, input, ones, onesLike, type TensorLike, tensor, zeros, zerosLike } from "./constant.js";
+export {
+  arange,
+  type ConstantAttributes,
+  constant,
+  constantValue,
+  eye,
+  full,
+  type InputAttributes,
+  input,
+  ones,
+  onesLike,
+  type TensorLike,
+  tensor,
+  zeros,
+  zerosLike,
+} from "./constant.js";
 export { after, type Backward, customGradient, stopGradient, straightThrough } from "./control.js";
-export { type ConvolutionOptions, type ConvolutionTransposeOptions, type Padding, type PerAxis } from "./convolution.js";
-export { allocate, bytesPerElement, type DType, dtypes, fromHalf, isFloat, isInteger, type TypedArray, toHalf } from "./dtype.js";
+export type { ConvolutionOptions, ConvolutionTransposeOptions, Padding, PerAxis } from "./convolution.js";
+export {
+  allocate,
+  bytesPerElement,
+  type DType,
+  dtypes,
+  fromHalf,
+  isFloat,
+  isInteger,
+  type TypedArray,
+  toHalf,
+} from "./dtype.js";
 export { type GeluOptions, where } from "./elementwise.js";
 export { type ErrorCode, fail, LayerwiseError } from "./errors.js";
 export { grad, vectorJacobian } from "./gradient.js";
@@ -11,11 +36,36 @@ export { einsum, linear } from "./matrix.js";
 export { NDArray, type Nested } from "./ndarray.js";
 export { type CrossEntropyOptions, crossEntropy, type LayerNormOptions } from "./normalization.js";
 export { hashSite, philoxBernoulli, philoxNormal, philoxUniform, type Stream } from "./philox.js";
-export { type AveragePoolOptions, type PoolOptions, type ResizeOptions } from "./pooling.js";
+export type { AveragePoolOptions, PoolOptions, ResizeOptions } from "./pooling.js";
 export { draw, type RandomAttributes, random } from "./random.js";
-export { type Axes, type ReduceOptions, type Sorted } from "./reduction.js";
-export { broadcastShapes, formatShape, normalizeAxes, normalizeAxis, sameShape, type Shape, sizeOf } from "./shape.js";
+export type { Axes, ReduceOptions, Sorted } from "./reduction.js";
+export { broadcastShapes, formatShape, normalizeAxes, normalizeAxis, type Shape, sameShape, sizeOf } from "./shape.js";
 export { concat, type PadOptions, type SliceOptions, stack, triangle } from "./shaping.js";
-export { type Lowering, makeNode, type Node, type OnnxAttributes, type Operation, operations, setEvaluator, Tensor } from "./tensor.js";
-export { currentPath, currentTrace, inference, isTraining, newTrace, type Observer, recordPoint, repeating, siteSnapshot, structureChanged, structureRevision, type Trace, training, withPath, withTrace } from "./trace.js";
+export {
+  type Lowering,
+  makeNode,
+  type Node,
+  type OnnxAttributes,
+  type Operation,
+  operations,
+  setEvaluator,
+  Tensor,
+} from "./tensor.js";
+export {
+  currentPath,
+  currentTrace,
+  inference,
+  isTraining,
+  newTrace,
+  type Observer,
+  recordPoint,
+  repeating,
+  siteSnapshot,
+  structureChanged,
+  structureRevision,
+  type Trace,
+  training,
+  withPath,
+  withTrace,
+} from "./trace.js";
 export { type DeviceArray, isVariable, Variable, type VariableOptions } from "./variable.js";

@@ -50,7 +50,10 @@ const makeIndexAdd = defineSingle<None>({
     const [x, indices, updates] = [data, index, added] as [Tensor, Tensor, Tensor];
     requireIndices("indexAdd", indices);
     if (!sameShape(updates.shape, [...indices.shape, ...x.shape.slice(1)]))
-      fail("shape", `indexAdd: updates ${formatShape(updates.shape)} do not fit indices ${formatShape(indices.shape)} into ${formatShape(x.shape)}`);
+      fail(
+        "shape",
+        `indexAdd: updates ${formatShape(updates.shape)} do not fit indices ${formatShape(indices.shape)} into ${formatShape(x.shape)}`,
+      );
     return x;
   },
   gradient: ({ inputs, gradient, needs }) => [
@@ -66,12 +69,16 @@ const makeIndexAdd = defineSingle<None>({
   },
 });
 /** x with updates[i] added to x[indices[i]]; equal indices add up. */
-export const indexAdd = (x: Tensor, indices: Tensor, updates: Tensor): Tensor => makeIndexAdd([x, indices, updates], {});
+export const indexAdd = (x: Tensor, indices: Tensor, updates: Tensor): Tensor =>
+  makeIndexAdd([x, indices, updates], {});
 
 function requireAlong(name: string, x: Tensor, indices: Tensor, axis: number): void {
   requireIndices(name, indices);
   if (indices.rank !== x.rank || indices.shape.some((n, i) => i !== axis && n > x.dim(i)))
-    fail("shape", `${name}: indices ${formatShape(indices.shape)} must have the rank of ${formatShape(x.shape)} and fit inside it outside axis ${axis}`);
+    fail(
+      "shape",
+      `${name}: indices ${formatShape(indices.shape)} must have the rank of ${formatShape(x.shape)} and fit inside it outside axis ${axis}`,
+    );
 }
 
 const makeTakeAlong = defineSingle<AxisAttribute>({
@@ -98,7 +105,10 @@ const makeScatterAdd = defineSingle<AxisAttribute>({
     const [x, indices, updates] = [data, index, added] as [Tensor, Tensor, Tensor];
     requireAlong("scatterAdd", x, indices, axis);
     if (!sameShape(updates.shape, indices.shape))
-      fail("shape", `scatterAdd: updates ${formatShape(updates.shape)} and indices ${formatShape(indices.shape)} must have one shape`);
+      fail(
+        "shape",
+        `scatterAdd: updates ${formatShape(updates.shape)} and indices ${formatShape(indices.shape)} must have one shape`,
+      );
     return x;
   },
   gradient: ({ inputs, gradient, needs, attributes: { axis } }) => [

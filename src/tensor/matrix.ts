@@ -1,7 +1,7 @@
 /** Matrix products, and every sum of products that comes down to them. */
 import { eye } from "./constant.js";
 import { add, mul } from "./elementwise.js";
-import { LayerwiseError, fail } from "./errors.js";
+import { fail, LayerwiseError } from "./errors.js";
 import { sum } from "./reduction.js";
 import { broadcastShapes, formatShape, type Shape, sizeOf } from "./shape.js";
 import { expand, reshape, sumTo, transpose, unsqueeze } from "./shaping.js";
@@ -24,7 +24,11 @@ const makeMatmul = defineSingle<MatmulAttributes>({
     const [k2, n] = rowsColumns(b, transposeB);
     if (a.dtype !== b.dtype) fail("dtype", `matmul: ${a.dtype} and ${b.dtype}; convert one with .cast("${a.dtype}")`);
     if (a.dtype === "bool") fail("dtype", 'matmul: does not accept bool; convert with .cast("float32")');
-    if (k !== k2) fail("shape", `matmul: ${formatShape([...a.shape.slice(0, -2), m, k])} times ${formatShape([...b.shape.slice(0, -2), k2, n])}: inner lengths ${k} and ${k2} differ`);
+    if (k !== k2)
+      fail(
+        "shape",
+        `matmul: ${formatShape([...a.shape.slice(0, -2), m, k])} times ${formatShape([...b.shape.slice(0, -2), k2, n])}: inner lengths ${k} and ${k2} differ`,
+      );
     return { shape: [...broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2)), m, n], dtype: a.dtype };
   },
   gradient: ({ inputs, gradient: g, needs, attributes: { transposeA: ta, transposeB: tb } }) => {
@@ -72,7 +76,8 @@ function product(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean)
  * (right). A batch times one matrix is done as one large product.
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
-  if (a.rank === 0 || b.rank === 0) fail("shape", `matmul: expected matrices, got ${formatShape(a.shape)} and ${formatShape(b.shape)}`);
+  if (a.rank === 0 || b.rank === 0)
+    fail("shape", `matmul: expected matrices, got ${formatShape(a.shape)} and ${formatShape(b.shape)}`);
   if (a.rank === 1) return reshapeWithout(matmul(unsqueeze(a, 0), b), b.rank === 1 ? -1 : -2);
   if (b.rank === 1) return reshapeWithout(matmul(a, unsqueeze(b, -1)), -1);
   if (a.rank > 2 && b.rank === 2) {
@@ -83,7 +88,11 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   return product(a, b, false, false);
 }
 
-const reshapeWithout = (x: Tensor, axis: number): Tensor => reshape(x, x.shape.filter((_, i) => i !== x.rank + axis));
+const reshapeWithout = (x: Tensor, axis: number): Tensor =>
+  reshape(
+    x,
+    x.shape.filter((_, i) => i !== x.rank + axis),
+  );
 
 /** x Wᵀ + b, with W [out, in] as checkpoints keep it: [.., in] to [.., out]. */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
@@ -117,25 +126,35 @@ function contract(equation: string, operands: readonly Tensor[]): Tensor {
   const inputs = left.split(",");
   if (inputs.length !== operands.length || operands.length === 0)
     fail("argument", `names ${inputs.length} operands, ${operands.length} were given`);
-  const dots = Math.max(0, ...inputs.map((letters, i) => (letters.includes("...") ? (operands[i] as Tensor).rank - letters.length + 3 : 0)));
+  const dots = Math.max(
+    0,
+    ...inputs.map((letters, i) => (letters.includes("...") ? (operands[i] as Tensor).rank - letters.length + 3 : 0)),
+  );
   const terms = inputs.map((letters, i) => parse(letters, operands[i] as Tensor, dots));
   const lengths = new Map<string, number>();
   for (const { x, letters } of terms)
     for (const [i, letter] of letters.entries()) {
       const [n, known] = [x.dim(i), lengths.get(letter) ?? 1];
-      if (n !== known && n !== 1 && known !== 1) fail("shape", `axis "${letter}" is ${known} in one operand and ${n} in another`);
+      if (n !== known && n !== 1 && known !== 1)
+        fail("shape", `axis "${letter}" is ${known} in one operand and ${n} in another`);
       lengths.set(letter, known === 1 ? n : known);
     }
   const all = terms.flatMap((t) => t.letters);
   const once = [...new Set(all)].filter((l) => all.indexOf(l) === all.lastIndexOf(l)).sort();
   const ellipsis = Array.from({ length: dots }, (_, i) => `.${i}`);
-  const output = right === undefined ? [...ellipsis, ...once.filter((l) => !l.startsWith("."))] : split(right, ellipsis);
+  const output =
+    right === undefined ? [...ellipsis, ...once.filter((l) => !l.startsWith("."))] : split(right, ellipsis);
   const unknown = output.find((letter) => !lengths.has(letter));
   if (unknown !== undefined) fail("argument", `the result names axis "${unknown}", which no operand has`);
   const stretched = terms.map((t) => stretch(diagonal(t), lengths, terms));
-  const result = stretched.reduce((a, b, i) => pairwise(a, b, new Set([...output, ...stretched.slice(i + 1).flatMap((t) => t.letters)])));
+  const result = stretched.reduce((a, b, i) =>
+    pairwise(a, b, new Set([...output, ...stretched.slice(i + 1).flatMap((t) => t.letters)])),
+  );
   const summed = sumOut(result, new Set(output));
-  return transpose(summed.x, output.map((letter) => summed.letters.indexOf(letter)));
+  return transpose(
+    summed.x,
+    output.map((letter) => summed.letters.indexOf(letter)),
+  );
 }
 
 const split = (letters: string, ellipsis: readonly string[]): string[] => {
@@ -147,7 +166,8 @@ function parse(text: string, x: Tensor, dots: number): Term {
   const own = x.rank - (text.length - 3);
   const ellipsis = Array.from({ length: Math.max(0, own) }, (_, i) => `.${dots - own + i}`);
   const letters = split(text, ellipsis);
-  if (letters.length !== x.rank) fail("shape", `"${text}" names ${letters.length} axes, the operand is ${formatShape(x.shape)}`);
+  if (letters.length !== x.rank)
+    fail("shape", `"${text}" names ${letters.length} axes, the operand is ${formatShape(x.shape)}`);
   return { x, letters };
 }
 
@@ -164,12 +184,20 @@ function diagonal({ x, letters }: Term): Term {
 /** An axis of length 1 that another operand has longer broadcasts. */
 function stretch(term: Term, lengths: ReadonlyMap<string, number>, terms: readonly Term[]): Term {
   if (terms.length === 1) return term;
-  return { ...term, x: expand(term.x, term.letters.map((letter) => lengths.get(letter) as number)) };
+  return {
+    ...term,
+    x: expand(
+      term.x,
+      term.letters.map((letter) => lengths.get(letter) as number),
+    ),
+  };
 }
 
 const sumOut = ({ x, letters }: Term, keep: ReadonlySet<string>): Term => {
   const drop = letters.flatMap((letter, i) => (keep.has(letter) ? [] : [i]));
-  return drop.length === 0 ? { x, letters } : { x: sum(x, drop), letters: letters.filter((letter) => keep.has(letter)) };
+  return drop.length === 0
+    ? { x, letters }
+    : { x: sum(x, drop), letters: letters.filter((letter) => keep.has(letter)) };
 };
 
 function pairwise(first: Term, second: Term, keep: ReadonlySet<string>): Term {
@@ -183,11 +211,16 @@ function pairwise(first: Term, second: Term, keep: ReadonlySet<string>): Term {
   const length = (term: Term, letter: string) => term.x.dim(term.letters.indexOf(letter));
   const grouped = (term: Term, ...groups: (readonly string[])[]) =>
     reshape(
-      transpose(term.x, groups.flat().map((letter) => term.letters.indexOf(letter))),
+      transpose(
+        term.x,
+        groups.flat().map((letter) => term.letters.indexOf(letter)),
+      ),
       groups.map((letters) => sizeOf(letters.map((letter) => length(term, letter)))),
     );
   const y = product(grouped(a, batch, rows, inner), grouped(b, batch, inner, columns), false, false);
-  const shape = [...batch, ...rows].map((letter) => length(a, letter)).concat(columns.map((letter) => length(b, letter)));
+  const shape = [...batch, ...rows]
+    .map((letter) => length(a, letter))
+    .concat(columns.map((letter) => length(b, letter)));
   return { x: reshape(y, shape), letters: [...batch, ...rows, ...columns] };
 }
 

@@ -30,7 +30,8 @@ const makeSoftmax = defineSingle<AxisAttribute>({
   lower: ({ emit, inputs, attributes: { axis } }) => emit("Softmax", inputs, { axis }),
 });
 /** eˣ / Σ eˣ along an axis. */
-export const softmax = (x: Tensor, axis = -1): Tensor => makeSoftmax([x], { axis: normalizeAxis("softmax", axis, x.rank) });
+export const softmax = (x: Tensor, axis = -1): Tensor =>
+  makeSoftmax([x], { axis: normalizeAxis("softmax", axis, x.rank) });
 
 const makeLogSoftmax = defineSingle<AxisAttribute>({
   name: "logSoftmax",
@@ -53,14 +54,25 @@ interface NormAttributes {
 
 const trailing = (x: Tensor, k: number): number[] => Array.from({ length: k }, (_, i) => x.rank - k + i);
 
-function requireTrailing(name: string, x: Tensor, axes: number, parameters: readonly (Tensor | undefined)[], eps: number): void {
+function requireTrailing(
+  name: string,
+  x: Tensor,
+  axes: number,
+  parameters: readonly (Tensor | undefined)[],
+  eps: number,
+): void {
   if (!isFloat(x.dtype)) fail("dtype", `${name}: expected a float tensor, got ${x.dtype}`);
-  if (!(Number.isInteger(axes) && axes >= 1 && axes <= x.rank)) fail("argument", `${name}: ${axes} trailing axes of a tensor of shape ${formatShape(x.shape)}`);
+  if (!(Number.isInteger(axes) && axes >= 1 && axes <= x.rank))
+    fail("argument", `${name}: ${axes} trailing axes of a tensor of shape ${formatShape(x.shape)}`);
   if (!(eps > 0)) fail("argument", `${name}: eps must be positive, got ${eps}`);
   const shape = x.shape.slice(x.rank - axes);
   if (sizeOf(shape) === 0) fail("shape", `${name}: the normalised axes of ${formatShape(x.shape)} are empty`);
   for (const p of parameters)
-    if (p && !sameShape(p.shape, shape)) fail("shape", `${name}: expected a weight of shape ${formatShape(shape)} for an input ${formatShape(x.shape)}, got ${formatShape(p.shape)}`);
+    if (p && !sameShape(p.shape, shape))
+      fail(
+        "shape",
+        `${name}: expected a weight of shape ${formatShape(shape)} for an input ${formatShape(x.shape)}, got ${formatShape(p.shape)}`,
+      );
 }
 
 /**
@@ -112,7 +124,16 @@ export interface LayerNormOptions {
 export function layerNorm(x: Tensor, { axes = 1, weight, bias, eps = 1e-5 }: LayerNormOptions = {}): Tensor {
   requireTrailing("layerNorm", x, axes, [weight, bias], eps);
   const normalized = trailing(x, axes);
-  if (x.dtype === "float16") return cast(layerNorm(cast(x, "float32"), { axes, weight: weight && cast(weight, "float32"), bias: bias && cast(bias, "float32"), eps }), "float16");
+  if (x.dtype === "float16")
+    return cast(
+      layerNorm(cast(x, "float32"), {
+        axes,
+        weight: weight && cast(weight, "float32"),
+        bias: bias && cast(bias, "float32"),
+        eps,
+      }),
+      "float16",
+    );
   const centred = sub(x, mean(x, normalized, { keepDims: true }));
   if (x.dtype !== "float32") {
     const y = mul(centred, add(mean(square(centred), normalized, { keepDims: true }), eps).rsqrt());
@@ -147,9 +168,13 @@ const makeRmsNorm = defineOperation<{ readonly eps: number }>({
 });
 
 /** y = x / √(mean(x²) + eps) · weight over the last axis (Root Mean Square Layer Normalization, 2019). */
-export function rmsNorm(x: Tensor, { weight, eps = 1e-6 }: { readonly weight?: Tensor | undefined; readonly eps?: number } = {}): Tensor {
+export function rmsNorm(
+  x: Tensor,
+  { weight, eps = 1e-6 }: { readonly weight?: Tensor | undefined; readonly eps?: number } = {},
+): Tensor {
   requireTrailing("rmsNorm", x, 1, [weight], eps);
-  if (x.dtype === "float16") return cast(rmsNorm(cast(x, "float32"), { weight: weight && cast(weight, "float32"), eps }), "float16");
+  if (x.dtype === "float16")
+    return cast(rmsNorm(cast(x, "float32"), { weight: weight && cast(weight, "float32"), eps }), "float16");
   if (x.dtype !== "float32") {
     const y = mul(x, add(mean(square(x), -1, { keepDims: true }), eps).rsqrt());
     return weight ? mul(y, weight) : y;
@@ -175,9 +200,14 @@ export function crossEntropy(
   { ignoreIndex = -100, labelSmoothing = 0, reduction = "mean" }: CrossEntropyOptions = {},
 ): Tensor {
   if (!sameShape(logits.shape.slice(0, -1), labels.shape))
-    fail("shape", `crossEntropy: logits ${formatShape(logits.shape)} expect labels ${formatShape(logits.shape.slice(0, -1))}, got ${formatShape(labels.shape)}`);
-  if (labels.dtype !== "int32" && labels.dtype !== "int64") fail("dtype", `crossEntropy: labels must be int32 or int64, got ${labels.dtype}`);
-  if (!(labelSmoothing >= 0 && labelSmoothing < 1)) fail("argument", `crossEntropy: labelSmoothing must be in [0, 1), got ${labelSmoothing}`);
+    fail(
+      "shape",
+      `crossEntropy: logits ${formatShape(logits.shape)} expect labels ${formatShape(logits.shape.slice(0, -1))}, got ${formatShape(labels.shape)}`,
+    );
+  if (labels.dtype !== "int32" && labels.dtype !== "int64")
+    fail("dtype", `crossEntropy: labels must be int32 or int64, got ${labels.dtype}`);
+  if (!(labelSmoothing >= 0 && labelSmoothing < 1))
+    fail("argument", `crossEntropy: labelSmoothing must be in [0, 1), got ${labelSmoothing}`);
   const classes = logits.dim(-1);
   const rows = reshape(logits, [labels.size, classes]);
   const counts = notEqual(reshape(labels, [labels.size]), ignoreIndex);
@@ -187,7 +217,10 @@ export function crossEntropy(
     (x) => {
       const logp = logSoftmax(x);
       const picked = squeeze(takeAlongAxis(logp, index), -1);
-      const nll = labelSmoothing === 0 ? neg(picked) : neg(add(mul(picked, 1 - labelSmoothing), mul(mean(logp, -1), labelSmoothing)));
+      const nll =
+        labelSmoothing === 0
+          ? neg(picked)
+          : neg(add(mul(picked, 1 - labelSmoothing), mul(mean(logp, -1), labelSmoothing)));
       return where(counts, nll, 0);
     },
     (gradient) => {

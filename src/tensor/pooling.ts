@@ -25,8 +25,17 @@ interface Window {
   readonly after: readonly number[];
 }
 
-function windowOf(name: string, x: Tensor, axes: number, { kernel, stride = kernel, padding = 0 }: PoolOptions): Window {
-  if (x.rank !== axes + 2) fail("shape", `${name}: expected a tensor of rank ${axes + 2} (batch, channels first), got ${formatShape(x.shape)}`);
+function windowOf(
+  name: string,
+  x: Tensor,
+  axes: number,
+  { kernel, stride = kernel, padding = 0 }: PoolOptions,
+): Window {
+  if (x.rank !== axes + 2)
+    fail(
+      "shape",
+      `${name}: expected a tensor of rank ${axes + 2} (batch, channels first), got ${formatShape(x.shape)}`,
+    );
   const [before, after] = paddingPairs(name, padding, axes);
   const size = perAxis(name, "kernel", kernel, axes, 1);
   if (size.some((k, i) => 2 * Math.max(before[i] as number, after[i] as number) > k))
@@ -38,23 +47,34 @@ const pooledShape = (x: Tensor, { kernel, stride, before, after }: Window): numb
   ...x.shape.slice(0, 2),
   ...x.shape.slice(2).map((n, i) => {
     const room = n + (before[i] as number) + (after[i] as number) - (kernel[i] as number);
-    return room < 0 ? fail("shape", `pooling: window ${formatShape(kernel)} is larger than the padded input ${formatShape(x.shape)}`) : Math.floor(room / (stride[i] as number)) + 1;
+    return room < 0
+      ? fail("shape", `pooling: window ${formatShape(kernel)} is larger than the padded input ${formatShape(x.shape)}`)
+      : Math.floor(room / (stride[i] as number)) + 1;
   }),
 ];
 
-const onnxWindow = ({ kernel, stride, before, after }: Window) => ({ kernel_shape: kernel, strides: stride, pads: [...before, ...after] });
+const onnxWindow = ({ kernel, stride, before, after }: Window) => ({
+  kernel_shape: kernel,
+  strides: stride,
+  pads: [...before, ...after],
+});
 
 const makeMaxPool = defineOperation<Window>({
   name: "maxPool",
   infer: ([x], window) => {
     const shape = pooledShape(x as Tensor, window);
-    return [{ shape, dtype: (x as Tensor).dtype }, { shape, dtype: "int64" }];
+    return [
+      { shape, dtype: (x as Tensor).dtype },
+      { shape, dtype: "int64" },
+    ];
   },
   // The engine says where each maximum stood (the first of equals); the gradient goes there.
   gradient: ({ inputs, outputs, gradients: [g] }) => {
     const [x] = inputs as [Tensor];
     const where = outputs[1] as Tensor;
-    return [g && reshape(indexAdd(zeros([x.size], x.dtype), reshape(where, [where.size]), reshape(g, [g.size])), x.shape)];
+    return [
+      g && reshape(indexAdd(zeros([x.size], x.dtype), reshape(where, [where.size]), reshape(g, [g.size])), x.shape),
+    ];
   },
   flops: ({ outputs, attributes }) => (outputs[0] as Tensor).size * sizeOf((attributes as Window).kernel),
   lower: ({ bind, values, inputs, attributes }) => bind(...values(2, "MaxPool", inputs, onnxWindow(attributes))),
@@ -70,7 +90,11 @@ const makeAveragePool = defineSingle<Window & { readonly countIncludePad: boolea
 });
 
 /** Each window gives its share back to its places: a transposed convolution with ones. */
-function averageGradient(x: Tensor, g: Tensor, { kernel, stride, before, after, countIncludePad }: Window & { readonly countIncludePad: boolean }): Tensor {
+function averageGradient(
+  x: Tensor,
+  g: Tensor,
+  { kernel, stride, before, after, countIncludePad }: Window & { readonly countIncludePad: boolean },
+): Tensor {
   const counts = x.shape.slice(2).map((n, i) =>
     Array.from({ length: g.dim(i + 2) }, (_, o) => {
       const start = o * (stride[i] as number) - (before[i] as number);
@@ -81,17 +105,32 @@ function averageGradient(x: Tensor, g: Tensor, { kernel, stride, before, after, 
   const shares = rows.flatMap((r) => columns.map((c) => 1 / (r * c)));
   const weighted = mul(g, constant(NDArray.from(shares, x.dtype, g.shape.slice(2))));
   const single = reshape(weighted, [g.dim(0) * g.dim(1), 1, ...g.shape.slice(2)]);
-  const outputPadding = x.shape.slice(2).map((n, i) => n - ((g.dim(i + 2) - 1) * (stride[i] as number) + (kernel[i] as number) - (before[i] as number) - (after[i] as number)));
+  const outputPadding = x.shape
+    .slice(2)
+    .map(
+      (n, i) =>
+        n -
+        ((g.dim(i + 2) - 1) * (stride[i] as number) +
+          (kernel[i] as number) -
+          (before[i] as number) -
+          (after[i] as number)),
+    );
   const spread = counts.length === 1 ? convTranspose1d : convTranspose2d;
   const padding = before.map((b, i) => [b, after[i] as number] as const);
   // A stride that leaves places uncovered is padded behind rather than by outputPadding, which may not reach so far.
   const small = outputPadding.every((n, i) => n < (stride[i] as number));
-  const full = spread(single, ones([1, 1, ...kernel], x.dtype), { stride, padding, outputPadding: small ? outputPadding : 0 });
+  const full = spread(single, ones([1, 1, ...kernel], x.dtype), {
+    stride,
+    padding,
+    outputPadding: small ? outputPadding : 0,
+  });
   return reshape(full, x.shape);
 }
 
-const maxPool = (name: string, axes: number) => (x: Tensor, options: PoolOptions): Tensor =>
-  makeMaxPool([x], windowOf(name, x, axes, options))[0] as Tensor;
+const maxPool =
+  (name: string, axes: number) =>
+  (x: Tensor, options: PoolOptions): Tensor =>
+    makeMaxPool([x], windowOf(name, x, axes, options))[0] as Tensor;
 export const maxPool1d = maxPool("maxPool1d", 1);
 export const maxPool2d = maxPool("maxPool2d", 2);
 
@@ -99,19 +138,27 @@ export interface AveragePoolOptions extends PoolOptions {
   /** Whether padded zeros count in the divisor (default true, as in torch). */
   readonly countIncludePad?: boolean;
 }
-const averagePool = (name: string, axes: number) => (x: Tensor, { countIncludePad = true, ...options }: AveragePoolOptions): Tensor =>
-  makeAveragePool([x], { ...windowOf(name, x, axes, options), countIncludePad });
+const averagePool =
+  (name: string, axes: number) =>
+  (x: Tensor, { countIncludePad = true, ...options }: AveragePoolOptions): Tensor =>
+    makeAveragePool([x], { ...windowOf(name, x, axes, options), countIncludePad });
 export const averagePool1d = averagePool("averagePool1d", 1);
 export const averagePool2d = averagePool("averagePool2d", 2);
 
 /** Along one axis, out[i] covers ⌊i n / m⌋ .. ⌈(i + 1) n / m⌉. */
-const span = (i: number, n: number, m: number): [number, number] => [Math.floor((i * n) / m), Math.ceil(((i + 1) * n) / m)];
+const span = (i: number, n: number, m: number): [number, number] => [
+  Math.floor((i * n) / m),
+  Math.ceil(((i + 1) * n) / m),
+];
 
 /** y = M x along an axis, M [m, n]. Averages and resizing are linear and separable, so each axis is one product. */
 function alongAxis(x: Tensor, matrix: NDArray, axis: number): Tensor {
   const order = [...x.shape.keys()].filter((i) => i !== axis).concat(axis);
   const moved = matmul(transpose(x, order), transpose(constant(matrix.cast(x.dtype))));
-  return transpose(moved, [...x.shape.keys()].map((i) => order.indexOf(i)));
+  return transpose(
+    moved,
+    [...x.shape.keys()].map((i) => order.indexOf(i)),
+  );
 }
 
 function matrixOf(m: number, n: number, row: (i: number) => Iterable<readonly [number, number]>): NDArray {
@@ -122,36 +169,48 @@ function matrixOf(m: number, n: number, row: (i: number) => Iterable<readonly [n
 }
 
 const spatialAxes = (name: string, x: Tensor, axes: number): number[] =>
-  x.rank === axes + 2 ? Array.from({ length: axes }, (_, i) => i + 2) : fail("shape", `${name}: expected a tensor of rank ${axes + 2} (batch, channels first), got ${formatShape(x.shape)}`);
+  x.rank === axes + 2
+    ? Array.from({ length: axes }, (_, i) => i + 2)
+    : fail(
+        "shape",
+        `${name}: expected a tensor of rank ${axes + 2} (batch, channels first), got ${formatShape(x.shape)}`,
+      );
 
-const adaptiveAverage = (name: string, axes: number) => (x: Tensor, outputSize: PerAxis): Tensor => {
-  const sizes = perAxis(name, "outputSize", outputSize, axes, 1);
-  return spatialAxes(name, x, axes).reduce((y, axis, i) => {
-    const [m, n] = [sizes[i] as number, x.dim(axis)];
-    if (m === n) return y;
-    const share = function* (o: number): Iterable<readonly [number, number]> {
-      const [start, end] = span(o, n, m);
-      for (let j = start; j < end; j++) yield [j, 1 / (end - start)];
-    };
-    return alongAxis(y, matrixOf(m, n, share), axis);
-  }, x);
-};
+const adaptiveAverage =
+  (name: string, axes: number) =>
+  (x: Tensor, outputSize: PerAxis): Tensor => {
+    const sizes = perAxis(name, "outputSize", outputSize, axes, 1);
+    return spatialAxes(name, x, axes).reduce((y, axis, i) => {
+      const [m, n] = [sizes[i] as number, x.dim(axis)];
+      if (m === n) return y;
+      const share = function* (o: number): Iterable<readonly [number, number]> {
+        const [start, end] = span(o, n, m);
+        for (let j = start; j < end; j++) yield [j, 1 / (end - start)];
+      };
+      return alongAxis(y, matrixOf(m, n, share), axis);
+    }, x);
+  };
 /** Averages over m nearly equal, possibly overlapping spans, as torch. */
 export const adaptiveAveragePool1d = adaptiveAverage("adaptiveAveragePool1d", 1);
 export const adaptiveAveragePool2d = adaptiveAverage("adaptiveAveragePool2d", 2);
 
-const adaptiveMax = (name: string, axes: number) => (x: Tensor, outputSize: PerAxis): Tensor => {
-  const sizes = perAxis(name, "outputSize", outputSize, axes, 1);
-  return spatialAxes(name, x, axes).reduce((y, axis, i) => {
-    const [m, n] = [sizes[i] as number, x.dim(axis)];
-    if (m === n) return y;
-    const cell = (o: number) => {
-      const [start, end] = span(o, n, m);
-      return max(slice(y, { axis, start, end }), axis, { keepDims: true });
-    };
-    return concat(Array.from({ length: m }, (_, o) => cell(o)), axis);
-  }, x);
-};
+const adaptiveMax =
+  (name: string, axes: number) =>
+  (x: Tensor, outputSize: PerAxis): Tensor => {
+    const sizes = perAxis(name, "outputSize", outputSize, axes, 1);
+    return spatialAxes(name, x, axes).reduce((y, axis, i) => {
+      const [m, n] = [sizes[i] as number, x.dim(axis)];
+      if (m === n) return y;
+      const cell = (o: number) => {
+        const [start, end] = span(o, n, m);
+        return max(slice(y, { axis, start, end }), axis, { keepDims: true });
+      };
+      return concat(
+        Array.from({ length: m }, (_, o) => cell(o)),
+        axis,
+      );
+    }, x);
+  };
 export const adaptiveMaxPool1d = adaptiveMax("adaptiveMaxPool1d", 1);
 export const adaptiveMaxPool2d = adaptiveMax("adaptiveMaxPool2d", 2);
 
@@ -171,17 +230,34 @@ export function resize(x: Tensor, { size, mode = "nearest", alignCorners = false
     const [m, n] = [sizes[i] as number, x.dim(axis)];
     if (n === 0) fail("shape", `resize: axis ${axis} of ${formatShape(x.shape)} is empty`);
     if (m === n) return y;
-    if (mode === "nearest") return gather(y, constant(NDArray.from(Array.from({ length: m }, (_, o) => Math.min(n - 1, Math.floor((o * n) / m))), "int32")), axis);
+    if (mode === "nearest")
+      return gather(
+        y,
+        constant(
+          NDArray.from(
+            Array.from({ length: m }, (_, o) => Math.min(n - 1, Math.floor((o * n) / m))),
+            "int32",
+          ),
+        ),
+        axis,
+      );
     const source = (o: number) => (alignCorners ? (m > 1 ? (o * (n - 1)) / (m - 1) : 0) : ((o + 0.5) * n) / m - 0.5);
     const taps = mode === "bilinear" ? linearTaps : cubicTaps;
-    return alongAxis(y, matrixOf(m, n, (o) => taps(source(o), n)), axis);
+    return alongAxis(
+      y,
+      matrixOf(m, n, (o) => taps(source(o), n)),
+      axis,
+    );
   }, x);
 }
 
 function linearTaps(position: number, n: number): [number, number][] {
   const p = Math.max(0, position);
   const low = Math.min(n - 1, Math.floor(p));
-  return [[low, 1 - (p - low)], [Math.min(n - 1, low + 1), p - low]];
+  return [
+    [low, 1 - (p - low)],
+    [Math.min(n - 1, low + 1), p - low],
+  ];
 }
 
 /** Cubic convolution with a = -0.75 (Cubic Convolution Interpolation, 1981). */
@@ -195,8 +271,15 @@ function cubicTaps(position: number, n: number): [number, number][] {
 }
 
 const methods = {
-  maxPool1d, maxPool2d, averagePool1d, averagePool2d, adaptiveAveragePool1d, adaptiveAveragePool2d, adaptiveMaxPool1d,
-  adaptiveMaxPool2d, resize,
+  maxPool1d,
+  maxPool2d,
+  averagePool1d,
+  averagePool2d,
+  adaptiveAveragePool1d,
+  adaptiveAveragePool2d,
+  adaptiveMaxPool1d,
+  adaptiveMaxPool2d,
+  resize,
 };
 declare module "./tensor.js" {
   interface Tensor extends MethodsOf<typeof methods> {}

@@ -33,12 +33,26 @@ const leaf = (distribution: RandomAttributes["distribution"], shape: Shape, p = 
   makeRandom([], { distribution, shape, p, site: nextSite() });
 
 /** Uniform in [low, high). */
-function uniform(shape: Shape, { low = 0, high = 1, dtype = "float32" }: { readonly low?: number; readonly high?: number; readonly dtype?: DType } = {}): Tensor {
+function uniform(
+  shape: Shape,
+  {
+    low = 0,
+    high = 1,
+    dtype = "float32",
+  }: { readonly low?: number; readonly high?: number; readonly dtype?: DType } = {},
+): Tensor {
   const unit = leaf("uniform", shape);
   return cast(low === 0 && high === 1 ? unit : add(mul(unit, high - low), low), dtype);
 }
 
-function normal(shape: Shape, { mean = 0, std = 1, dtype = "float32" }: { readonly mean?: number; readonly std?: number; readonly dtype?: DType } = {}): Tensor {
+function normal(
+  shape: Shape,
+  {
+    mean = 0,
+    std = 1,
+    dtype = "float32",
+  }: { readonly mean?: number; readonly std?: number; readonly dtype?: DType } = {},
+): Tensor {
   const unit = leaf("normal", shape);
   return cast(mean === 0 && std === 1 ? unit : add(mul(unit, std), mean), dtype);
 }

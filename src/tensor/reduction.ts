@@ -1,12 +1,12 @@
 /** Reductions over axes, and scans and sorts along one. Axes default to all; `keepDims` leaves them as 1. */
 import { ones, zerosLike } from "./constant.js";
-import { add, div, equal, exp, isFinite as finite, log, mul, square, sub, where } from "./elementwise.js";
+import { stopGradient } from "./control.js";
+import { add, div, equal, exp, isFiniteNumber as finite, log, mul, square, sub, where } from "./elementwise.js";
 import { fail } from "./errors.js";
 import { scatterAdd } from "./indexing.js";
 import { NDArray } from "./ndarray.js";
 import { formatShape, normalizeAxes, normalizeAxis } from "./shape.js";
 import { cast, concat, expand, reshape, slice } from "./shaping.js";
-import { stopGradient } from "./control.js";
 import { attachMethods, defineOperation, defineSingle, type MethodsOf, type Tensor } from "./tensor.js";
 
 export type Axes = number | readonly number[];
@@ -36,7 +36,10 @@ function reduction(name: string, { onnx, gradient, emptyAllowed }: Reduction): R
       const x = input as Tensor;
       if (x.dtype === "bool") fail("dtype", `${name}: does not accept bool; use any, all or .cast("int32")`);
       if (!emptyAllowed && axes.some((axis) => x.shape[axis] === 0))
-        fail("shape", `${name}: an axis of ${formatShape(x.shape)} is empty, so there is nothing to take the ${name} of`);
+        fail(
+          "shape",
+          `${name}: an axis of ${formatShape(x.shape)} is empty, so there is nothing to take the ${name} of`,
+        );
       return { shape: reduced(x, axes), dtype: x.dtype };
     },
     gradient: ({ inputs, outputs, gradient: g, attributes: { axes } }) => {
@@ -51,7 +54,12 @@ function reduction(name: string, { onnx, gradient, emptyAllowed }: Reduction): R
   return (x, axes, { keepDims = false } = {}) => {
     const list = normalizeAxes(name, axes, x.rank);
     const kept = list.length === 0 ? x : make([x], { axes: list });
-    return keepDims ? kept : reshape(kept, x.shape.filter((_, i) => !list.includes(i)));
+    return keepDims
+      ? kept
+      : reshape(
+          kept,
+          x.shape.filter((_, i) => !list.includes(i)),
+        );
   };
 }
 
@@ -73,7 +81,11 @@ export const max = reduction("max", { onnx: "ReduceMax", gradient: share, emptyA
 export const min = reduction("min", { onnx: "ReduceMin", gradient: share, emptyAllowed: false });
 
 /** mean((x - mean x)²); `correction: 1` divides by n - 1. */
-export function variance(x: Tensor, axes?: Axes, { keepDims = false, correction = 0 }: ReduceOptions & { readonly correction?: 0 | 1 } = {}): Tensor {
+export function variance(
+  x: Tensor,
+  axes?: Axes,
+  { keepDims = false, correction = 0 }: ReduceOptions & { readonly correction?: 0 | 1 } = {},
+): Tensor {
   const list = normalizeAxes("variance", axes, x.rank);
   const count = list.reduce((n, axis) => n * x.dim(axis), 1);
   const centred = sub(x, mean(x, list, { keepDims: true }));
@@ -88,7 +100,12 @@ export function logSumExp(x: Tensor, axes?: Axes, { keepDims = false }: ReduceOp
   const top = stopGradient(max(x, list, { keepDims: true }));
   const shift = where(finite(top), top, 0); // all -∞ stays -∞, not NaN
   const kept = add(log(sum(exp(sub(x, shift)), list, { keepDims: true })), shift);
-  return keepDims ? kept : reshape(kept, x.shape.filter((_, i) => !list.includes(i)));
+  return keepDims
+    ? kept
+    : reshape(
+        kept,
+        x.shape.filter((_, i) => !list.includes(i)),
+      );
 }
 
 /**
@@ -98,7 +115,12 @@ export function logSumExp(x: Tensor, axes?: Axes, { keepDims = false }: ReduceOp
 export function prod(x: Tensor, axes?: Axes, { keepDims = false }: ReduceOptions = {}): Tensor {
   const list = normalizeAxes("prod", axes, x.rank);
   const kept = list.reduce(prodAxis, x);
-  return keepDims ? kept : reshape(kept, x.shape.filter((_, i) => !list.includes(i)));
+  return keepDims
+    ? kept
+    : reshape(
+        kept,
+        x.shape.filter((_, i) => !list.includes(i)),
+      );
 }
 
 function prodAxis(x: Tensor, axis: number): Tensor {
@@ -110,15 +132,18 @@ function prodAxis(x: Tensor, axis: number): Tensor {
   return prodAxis(n % 2 ? concat([pairs, slice(x, { axis, start: n - 1 })], axis) : pairs, axis);
 }
 
-const logical = (name: string, reduce: Reduce) => (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
-  x.dtype === "bool"
-    ? equal(reduce(cast(x, "int32"), axes, options), 1)
-    : fail("dtype", `${name}: expected a bool tensor, got ${x.dtype}; compare first, e.g. x.notEqual(0)`);
+const logical =
+  (name: string, reduce: Reduce) =>
+  (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
+    x.dtype === "bool"
+      ? equal(reduce(cast(x, "int32"), axes, options), 1)
+      : fail("dtype", `${name}: expected a bool tensor, got ${x.dtype}; compare first, e.g. x.notEqual(0)`);
 export const any = logical("any", max);
 export const all = logical("all", min);
 
 /** (Σ x²)^½ over axes. */
-export const norm = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor => sum(square(x), axes, options).sqrt();
+export const norm = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
+  sum(square(x), axes, options).sqrt();
 
 function arg(name: string, onnx: string) {
   const make = defineSingle<{ readonly axis: number }>({
@@ -129,12 +154,18 @@ function arg(name: string, onnx: string) {
       return { shape: reduced(x, [axis]), dtype: "int32" };
     },
     flops: ({ inputs }) => (inputs[0] as Tensor).size,
-    lower: ({ emitCast, value, inputs, attributes: { axis } }) => emitCast(value(onnx, inputs, { axis, keepdims: 1 }), "int32"),
+    lower: ({ emitCast, value, inputs, attributes: { axis } }) =>
+      emitCast(value(onnx, inputs, { axis, keepdims: 1 }), "int32"),
   });
   return (x: Tensor, axis = -1, { keepDims = false }: ReduceOptions = {}): Tensor => {
     const at = normalizeAxis(name, axis, x.rank);
     const kept = make([x], { axis: at });
-    return keepDims ? kept : reshape(kept, x.shape.filter((_, i) => i !== at));
+    return keepDims
+      ? kept
+      : reshape(
+          kept,
+          x.shape.filter((_, i) => i !== at),
+        );
   };
 }
 /** Position of the largest element (the first of equals), int32. */
@@ -153,7 +184,10 @@ const makeCumsum: (inputs: readonly Tensor[], attributes: CumsumAttributes) => T
   infer: ([x]) => ({ shape: (x as Tensor).shape, dtype: (x as Tensor).dtype }),
   gradient: ({ gradient, attributes }) => [makeCumsum([gradient], { ...attributes, reverse: !attributes.reverse })],
   lower: ({ emit, constant, inputs, attributes: { axis, reverse, exclusive } }) =>
-    emit("CumSum", [inputs[0] as string, constant(axisArray(axis))], { reverse: Number(reverse), exclusive: Number(exclusive) }),
+    emit("CumSum", [inputs[0] as string, constant(axisArray(axis))], {
+      reverse: Number(reverse),
+      exclusive: Number(exclusive),
+    }),
 });
 /** Running sums along an axis. */
 export const cumsum = (x: Tensor, axis: number, { reverse = false, exclusive = false }: CumsumOptions = {}): Tensor =>
@@ -169,22 +203,39 @@ const makeTopK = defineOperation<{ readonly k: number; readonly axis: number; re
   infer: ([input], { k, axis }) => {
     const x = input as Tensor;
     if (!Number.isInteger(k) || k < 0 || k > x.dim(axis))
-      fail("argument", `topK: k = ${k} is outside 0..${x.dim(axis)}, the length of axis ${axis} of ${formatShape(x.shape)}`);
+      fail(
+        "argument",
+        `topK: k = ${k} is outside 0..${x.dim(axis)}, the length of axis ${axis} of ${formatShape(x.shape)}`,
+      );
     const shape = x.shape.map((n, i) => (i === axis ? k : n));
-    return [{ shape, dtype: x.dtype }, { shape, dtype: "int32" }];
+    return [
+      { shape, dtype: x.dtype },
+      { shape, dtype: "int32" },
+    ];
   },
   gradient: ({ inputs, outputs, gradients: [g], attributes: { axis } }) => [
     g && scatterAdd(zerosLike(inputs[0] as Tensor), outputs[1] as Tensor, g, axis),
   ],
   flops: ({ inputs }) => (inputs[0] as Tensor).size,
   lower: ({ bind, values, cast: convert, integers, inputs, attributes: { k, axis, largest } }) => {
-    const [top, where] = values(2, "TopK", [inputs[0] as string, integers([k])], { axis, largest: Number(largest), sorted: 1 });
+    const [top, where] = values(2, "TopK", [inputs[0] as string, integers([k])], {
+      axis,
+      largest: Number(largest),
+      sorted: 1,
+    });
     bind(top as string, convert(where as string, "int32"));
   },
 });
 /** The k largest (or smallest) along an axis, in order. */
-export function topK(x: Tensor, k: number, { axis = -1, largest = true }: { readonly axis?: number; readonly largest?: boolean } = {}): Sorted {
-  const [values, indices] = makeTopK([x], { k, axis: normalizeAxis("topK", axis, x.rank), largest }) as [Tensor, Tensor];
+export function topK(
+  x: Tensor,
+  k: number,
+  { axis = -1, largest = true }: { readonly axis?: number; readonly largest?: boolean } = {},
+): Sorted {
+  const [values, indices] = makeTopK([x], { k, axis: normalizeAxis("topK", axis, x.rank), largest }) as [
+    Tensor,
+    Tensor,
+  ];
   return { values, indices };
 }
 export const sort = (x: Tensor, axis = -1, { descending = false }: { readonly descending?: boolean } = {}): Sorted =>

@@ -6,7 +6,7 @@ import { fail } from "./errors.js";
 import { gather } from "./indexing.js";
 import { NDArray } from "./ndarray.js";
 import { sum } from "./reduction.js";
-import { broadcastShapes, formatShape, normalizeAxes, normalizeAxis, sameShape, type Shape, sizeOf } from "./shape.js";
+import { broadcastShapes, formatShape, normalizeAxes, normalizeAxis, type Shape, sameShape, sizeOf } from "./shape.js";
 import { attachMethods, defineSingle, type MethodsOf, type Tensor } from "./tensor.js";
 
 const free = () => 0; // no arithmetic
@@ -50,16 +50,23 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 
 const makeTranspose = defineSingle<{ readonly permutation: readonly number[] }>({
   name: "transpose",
-  infer: ([x], { permutation }) => ({ shape: permutation.map((axis) => (x as Tensor).dim(axis)), dtype: (x as Tensor).dtype }),
+  infer: ([x], { permutation }) => ({
+    shape: permutation.map((axis) => (x as Tensor).dim(axis)),
+    dtype: (x as Tensor).dtype,
+  }),
   gradient: ({ gradient, attributes: { permutation } }) => [
-    transpose(gradient, permutation.map((_, axis) => permutation.indexOf(axis))),
+    transpose(
+      gradient,
+      permutation.map((_, axis) => permutation.indexOf(axis)),
+    ),
   ],
   flops: free,
   lower: ({ emit, inputs, attributes: { permutation } }) => emit("Transpose", inputs, { perm: permutation }),
 });
 /** Axes in another order; without an argument, reversed. */
 export function transpose(x: Tensor, permutation?: readonly number[]): Tensor {
-  const order = permutation?.map((axis) => normalizeAxis("transpose", axis, x.rank)) ?? x.shape.map((_, i) => x.rank - 1 - i);
+  const order =
+    permutation?.map((axis) => normalizeAxis("transpose", axis, x.rank)) ?? x.shape.map((_, i) => x.rank - 1 - i);
   if (order.length !== x.rank || new Set(order).size !== x.rank)
     fail("argument", `transpose: expected a permutation of ${x.rank} axes, got ${formatShape(permutation ?? [])}`);
   return order.every((axis, i) => axis === i) ? x : makeTranspose([x], { permutation: order });
@@ -83,7 +90,8 @@ const makeExpand = defineSingle<{ readonly shape: Shape }>({
 export function expand(x: Tensor, shape: Shape): Tensor {
   const target = shape.map((n, i) => (n === -1 ? (x.shape[i - shape.length + x.rank] ?? 1) : n));
   const result = broadcastShapes("expand", x.shape, target);
-  if (!sameShape(result, target)) fail("shape", `expand: ${formatShape(x.shape)} does not stretch to ${formatShape(shape)}`);
+  if (!sameShape(result, target))
+    fail("shape", `expand: ${formatShape(x.shape)} does not stretch to ${formatShape(shape)}`);
   return sameShape(x.shape, target) ? x : makeExpand([x], { shape: target });
 }
 
@@ -97,10 +105,14 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
 }
 
 export const squeeze = (x: Tensor, axes?: number | readonly number[]): Tensor => {
-  const drop = axes === undefined ? x.shape.flatMap((n, i) => (n === 1 ? [i] : [])) : normalizeAxes("squeeze", axes, x.rank);
+  const drop =
+    axes === undefined ? x.shape.flatMap((n, i) => (n === 1 ? [i] : [])) : normalizeAxes("squeeze", axes, x.rank);
   const wrong = drop.find((axis) => x.shape[axis] !== 1);
   if (wrong !== undefined) fail("shape", `squeeze: axis ${wrong} of ${formatShape(x.shape)} is not 1`);
-  return reshape(x, x.shape.filter((_, i) => !drop.includes(i)));
+  return reshape(
+    x,
+    x.shape.filter((_, i) => !drop.includes(i)),
+  );
 };
 
 export const unsqueeze = (x: Tensor, axis: number): Tensor => {
@@ -169,7 +181,10 @@ function dilate(x: Tensor, axis: number, step: number): Tensor {
   const n = x.dim(axis);
   if (n <= 1) return x;
   const wide = padAxis(unsqueeze(x, axis + 1), axis + 1, 0, step - 1);
-  const merged = reshape(wide, x.shape.map((m, i) => (i === axis ? m * step : m)));
+  const merged = reshape(
+    wide,
+    x.shape.map((m, i) => (i === axis ? m * step : m)),
+  );
   return slice(merged, { axis, start: 0, end: (n - 1) * step + 1 });
 }
 
@@ -178,7 +193,11 @@ export interface PadOptions {
   readonly value?: number;
 }
 
-const makePad = defineSingle<{ readonly before: readonly number[]; readonly after: readonly number[]; readonly value: number }>({
+const makePad = defineSingle<{
+  readonly before: readonly number[];
+  readonly after: readonly number[];
+  readonly value: number;
+}>({
   name: "pad",
   infer: ([x], { before, after }) => ({
     shape: (x as Tensor).shape.map((n, i) => n + (before[i] as number) + (after[i] as number)),
@@ -186,51 +205,82 @@ const makePad = defineSingle<{ readonly before: readonly number[]; readonly afte
   }),
   gradient: ({ inputs, gradient, attributes: { before } }) => {
     const [x] = inputs as [Tensor];
-    return [x.shape.reduce((g, n, axis) => slice(g, { axis, start: before[axis] as number, end: (before[axis] as number) + n }), gradient)];
+    return [
+      x.shape.reduce(
+        (g, n, axis) => slice(g, { axis, start: before[axis] as number, end: (before[axis] as number) + n }),
+        gradient,
+      ),
+    ];
   },
   flops: free,
   lower: ({ emit, integers, scalar, inputs, node, attributes: { before, after, value } }) =>
-    emit("Pad", [inputs[0] as string, integers([...before, ...after]), scalar(value, (node.inputs[0] as Tensor).dtype)]),
+    emit("Pad", [
+      inputs[0] as string,
+      integers([...before, ...after]),
+      scalar(value, (node.inputs[0] as Tensor).dtype),
+    ]),
 });
 /**
  * [before, after] per axis, for the last axes if fewer pairs than axes are given. `reflect` mirrors without repeating
  * the edge, `edge` repeats it.
  */
-export function pad(x: Tensor, amounts: readonly (readonly [number, number])[], { mode = "constant", value = 0 }: PadOptions = {}): Tensor {
+export function pad(
+  x: Tensor,
+  amounts: readonly (readonly [number, number])[],
+  { mode = "constant", value = 0 }: PadOptions = {},
+): Tensor {
   const missing = x.rank - amounts.length;
   if (missing < 0) fail("argument", `pad: ${amounts.length} pairs for a tensor of rank ${x.rank}`);
   const pairs = [...Array.from({ length: missing }, () => [0, 0] as const), ...amounts];
   if (pairs.some(([a, b]) => !(Number.isInteger(a) && Number.isInteger(b) && a >= 0 && b >= 0)))
     fail("argument", "pad: amounts must be non-negative integers; use slice to cut");
   if (pairs.every(([a, b]) => a === 0 && b === 0)) return x;
-  if (mode === "constant") return makePad([x], { before: pairs.map(([a]) => a), after: pairs.map(([, b]) => b), value });
+  if (mode === "constant")
+    return makePad([x], { before: pairs.map(([a]) => a), after: pairs.map(([, b]) => b), value });
   // Reflection and edges only repeat values that are there: an index per axis.
-  return pairs.reduce((y, [a, b], axis) => (a + b === 0 ? y : gather(y, borderIndices(x.dim(axis), a, b, mode), axis)), x);
+  return pairs.reduce(
+    (y, [a, b], axis) => (a + b === 0 ? y : gather(y, borderIndices(x.dim(axis), a, b, mode), axis)),
+    x,
+  );
 }
 
 function borderIndices(n: number, before: number, after: number, mode: "reflect" | "edge"): Tensor {
   if (n === 0 || (mode === "reflect" && Math.max(before, after) >= n))
     fail("shape", `pad: reflecting by ${Math.max(before, after)} needs an axis longer than that, got ${n}`);
   const at = (i: number) => (mode === "edge" ? Math.min(n - 1, Math.max(0, i)) : n - 1 - Math.abs(n - 1 - Math.abs(i)));
-  return constant(NDArray.from(Array.from({ length: n + before + after }, (_, i) => at(i - before)), "int32"));
+  return constant(
+    NDArray.from(
+      Array.from({ length: n + before + after }, (_, i) => at(i - before)),
+      "int32",
+    ),
+  );
 }
 
 const padAxis = (x: Tensor, axis: number, before: number, after: number): Tensor =>
-  pad(x, x.shape.map((_, i) => (i === axis ? ([before, after] as const) : ([0, 0] as const))));
+  pad(
+    x,
+    x.shape.map((_, i) => (i === axis ? ([before, after] as const) : ([0, 0] as const))),
+  );
 
 const makeConcat = defineSingle<{ readonly axis: number }>({
   name: "concat",
   infer: (inputs, { axis }) => {
     const [first] = inputs as [Tensor];
     for (const x of inputs) {
-      if (x.dtype !== first.dtype) fail("dtype", `concat: ${first.dtype} and ${x.dtype}; convert one with .cast("${first.dtype}")`);
+      if (x.dtype !== first.dtype)
+        fail("dtype", `concat: ${first.dtype} and ${x.dtype}; convert one with .cast("${first.dtype}")`);
       if (x.rank !== first.rank || x.shape.some((n, i) => i !== axis && n !== first.shape[i]))
         fail("shape", `concat: ${formatShape(first.shape)} and ${formatShape(x.shape)} differ outside axis ${axis}`);
     }
     const total = inputs.reduce((n, x) => n + x.dim(axis), 0);
     return { shape: first.shape.map((n, i) => (i === axis ? total : n)), dtype: first.dtype };
   },
-  gradient: ({ inputs, gradient, attributes: { axis } }) => split(gradient, inputs.map((x) => x.dim(axis)), axis),
+  gradient: ({ inputs, gradient, attributes: { axis } }) =>
+    split(
+      gradient,
+      inputs.map((x) => x.dim(axis)),
+      axis,
+    ),
   flops: free,
   lower: ({ emit, inputs, attributes: { axis } }) => emit("Concat", inputs, { axis }),
 });
@@ -247,19 +297,28 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   const [first] = tensors;
   if (first === undefined) return fail("argument", "stack: expected at least one tensor");
   const at = normalizeAxis("stack", axis, first.rank + 1);
-  return concat(tensors.map((x) => unsqueeze(x, at)), at);
+  return concat(
+    tensors.map((x) => unsqueeze(x, at)),
+    at,
+  );
 }
 
 /** Into pieces of one size (the last may be shorter) or of the sizes given. */
 export function split(x: Tensor, sizes: number | readonly number[], axis = 0): Tensor[] {
   const at = normalizeAxis("split", axis, x.rank);
   const n = x.dim(at);
-  if (typeof sizes === "number" && !(Number.isInteger(sizes) && sizes > 0)) fail("argument", `split: size must be a positive integer, got ${sizes}`);
-  const list = typeof sizes === "number"
-    ? Array.from({ length: Math.ceil(n / sizes) }, (_, i) => Math.min(sizes, n - i * sizes))
-    : sizes;
+  if (typeof sizes === "number" && !(Number.isInteger(sizes) && sizes > 0))
+    fail("argument", `split: size must be a positive integer, got ${sizes}`);
+  const list =
+    typeof sizes === "number"
+      ? Array.from({ length: Math.ceil(n / sizes) }, (_, i) => Math.min(sizes, n - i * sizes))
+      : sizes;
   const total = list.reduce((a, b) => a + b, 0);
-  if (total !== n) fail("shape", `split: sizes ${formatShape(list)} add up to ${total}, axis ${at} of ${formatShape(x.shape)} has ${n}`);
+  if (total !== n)
+    fail(
+      "shape",
+      `split: sizes ${formatShape(list)} add up to ${total}, axis ${at} of ${formatShape(x.shape)} has ${n}`,
+    );
   let start = 0;
   return list.map((length) => {
     start += length;
@@ -293,7 +352,23 @@ export const tril = (x: Tensor, k = 0): Tensor => where(triangle(...matrix("tril
 /** The upper triangle of each matrix, from the k-th diagonal. */
 export const triu = (x: Tensor, k = 0): Tensor => where(triangle(...matrix("triu", x), k - 1), zeros([], x.dtype), x);
 
-const methods = { cast, reshape, transpose, swapAxes, expand, squeeze, unsqueeze, flatten, slice, pad, split, flip, roll, tril, triu };
+const methods = {
+  cast,
+  reshape,
+  transpose,
+  swapAxes,
+  expand,
+  squeeze,
+  unsqueeze,
+  flatten,
+  slice,
+  pad,
+  split,
+  flip,
+  roll,
+  tril,
+  triu,
+};
 declare module "./tensor.js" {
   interface Tensor extends MethodsOf<typeof methods> {}
 }

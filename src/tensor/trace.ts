@@ -27,7 +27,13 @@ let trace: Trace | undefined;
 let path: string[] = [];
 let recomputing = false;
 
-export const newTrace = (): Trace => ({ assignments: new Map(), points: new Map(), observers: new Set(), sites: new Map(), training: false });
+export const newTrace = (): Trace => ({
+  assignments: new Map(),
+  points: new Map(),
+  observers: new Set(),
+  sites: new Map(),
+  training: false,
+});
 export const currentTrace = (): Trace | undefined => trace;
 export const currentPath = (): string => path.join(".");
 

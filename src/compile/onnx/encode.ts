@@ -7,8 +7,8 @@ import {
   AttributeProtoSchema,
   type NodeProto,
   NodeProtoSchema,
-  TensorProto_DataType,
   type TensorProto,
+  TensorProto_DataType,
   TensorProtoSchema,
   TensorShapeProto_DimensionSchema,
   type ValueInfoProto,
@@ -29,13 +29,20 @@ export const onnxType: Record<DType, TensorProto_DataType> = {
 const text = new TextEncoder();
 
 function attribute(name: string, value: OnnxAttributes[string]): AttributeProto {
-  if (typeof value === "string") return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.STRING, s: text.encode(value) });
+  if (typeof value === "string")
+    return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.STRING, s: text.encode(value) });
   if (typeof value === "number") {
-    if (!Number.isInteger(value)) fail("argument", `ONNX attribute "${name}": ${value} is not an integer; give floats as { float: value }`);
+    if (!Number.isInteger(value))
+      fail("argument", `ONNX attribute "${name}": ${value} is not an integer; give floats as { float: value }`);
     return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.INT, i: BigInt(value) });
   }
-  if ("float" in value) return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.FLOAT, f: value.float });
-  return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.INTS, ints: value.map((v) => BigInt(v)) });
+  if ("float" in value)
+    return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.FLOAT, f: value.float });
+  return create(AttributeProtoSchema, {
+    name,
+    type: AttributeProto_AttributeType.INTS,
+    ints: value.map((v) => BigInt(v)),
+  });
 }
 
 export const encodeNode = (
