@@ -107,7 +107,7 @@ export const floor = unary("floor", { onnx: "Floor", scalar: Math.floor, gradien
 export const ceil = unary("ceil", { onnx: "Ceil", scalar: Math.ceil, gradient: flat });
 export const relu = unary("relu", {
   onnx: "Relu",
-  scalar: (x) => (x > 0 ? x : x === x ? 0 : x),
+  scalar: (x) => Math.max(x, 0),
   gradient: (x, _, g) => where(greater(x, 0), g, 0),
 });
 export const not = unary("not", { onnx: "Not", scalar: (x) => (x ? 0 : 1), accepts: (d) => d === "bool" });

@@ -1,9 +1,9 @@
 /** Matrix products, and every sum of products that comes down to them. */
 import { eye } from "./constant.js";
-import { add, mul } from "./elementwise.js";
+import { mul } from "./elementwise.js";
 import { fail, LayerwiseError } from "./errors.js";
 import { sum } from "./reduction.js";
-import { broadcastShapes, formatShape, type Shape, sizeOf } from "./shape.js";
+import { broadcastShapes, formatShape, type Shape, sameShape, sizeOf } from "./shape.js";
 import { expand, reshape, sumTo, transpose, unsqueeze } from "./shaping.js";
 import { attachMethods, defineSingle, type MethodsOf, type Tensor } from "./tensor.js";
 
@@ -18,7 +18,8 @@ const rowsColumns = (x: Tensor, transposed: boolean): [number, number] =>
 
 const makeMatmul = defineSingle<MatmulAttributes>({
   name: "matmul",
-  infer: ([first, second], { transposeA, transposeB }) => {
+  // A third operand is a bias [n], added to every row by the product itself rather than in a pass of its own.
+  infer: ([first, second, bias], { transposeA, transposeB }) => {
     const [a, b] = [first as Tensor, second as Tensor];
     const [m, k] = rowsColumns(a, transposeA);
     const [k2, n] = rowsColumns(b, transposeB);
@@ -29,13 +30,19 @@ const makeMatmul = defineSingle<MatmulAttributes>({
         "shape",
         `matmul: ${formatShape([...a.shape.slice(0, -2), m, k])} times ${formatShape([...b.shape.slice(0, -2), k2, n])}: inner lengths ${k} and ${k2} differ`,
       );
+    if (bias && !sameShape(bias.shape, [n]))
+      fail("shape", `matmul: expected a bias of shape [${n}], got ${formatShape(bias.shape)}`);
     return { shape: [...broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2)), m, n], dtype: a.dtype };
   },
   gradient: ({ inputs, gradient: g, needs, attributes: { transposeA: ta, transposeB: tb } }) => {
     const [a, b] = inputs as [Tensor, Tensor];
     const dA = () => (ta ? product(b, g, tb, true) : product(g, b, false, !tb));
     const dB = () => (tb ? product(g, a, true, ta) : product(a, g, !ta, false));
-    return [needs(0) ? sumTo(dA(), a.shape) : undefined, needs(1) ? sumTo(dB(), b.shape) : undefined];
+    return [
+      needs(0) ? sumTo(dA(), a.shape) : undefined,
+      needs(1) ? sumTo(dB(), b.shape) : undefined,
+      inputs[2] && needs(2) ? sumTo(g, inputs[2].shape) : undefined,
+    ];
   },
   flops: ({ inputs, outputs, attributes }) => {
     const [, k] = rowsColumns(inputs[0] as Tensor, (attributes as MatmulAttributes).transposeA);
@@ -43,15 +50,19 @@ const makeMatmul = defineSingle<MatmulAttributes>({
   },
   lower: ({ emit, value, inputs, node, attributes: { transposeA, transposeB } }) => {
     const [a, b] = node.inputs as [Tensor, Tensor];
-    const [x, y] = inputs as [string, string];
-    const isFloatPair = a.dtype === "float32" || a.dtype === "float64";
-    if (a.rank === 2 && b.rank === 2 && isFloatPair && sizeOf((node.outputs[0] as Tensor).shape) > 0 && a.size > 0)
-      return emit("Gemm", [x, y], { transA: Number(transposeA), transB: Number(transposeB) });
+    const [x, y, bias] = inputs as [string, string, string | undefined];
+    if (isProduct(a, b)) return emit("Gemm", inputs, { transA: Number(transposeA), transB: Number(transposeB) });
     const flipped = (name: string, tensor: Tensor, flag: boolean) =>
       flag ? value("Transpose", [name], { perm: lastTwoSwapped(tensor.rank) }) : name;
-    emit("MatMul", [flipped(x, a, transposeA), flipped(y, b, transposeB)]);
+    const operands = [flipped(x, a, transposeA), flipped(y, b, transposeB)];
+    if (bias === undefined) emit("MatMul", operands);
+    else emit("Add", [value("MatMul", operands), bias]);
   },
 });
+
+/** What ONNX's Gemm takes: two matrices of floats, none empty. */
+const isProduct = (a: Tensor, b: Tensor): boolean =>
+  a.rank === 2 && b.rank === 2 && (a.dtype === "float32" || a.dtype === "float64") && a.size > 0 && b.size > 0;
 
 const lastTwoSwapped = (rank: number): number[] =>
   Array.from({ length: rank }, (_, i) => (i === rank - 2 ? rank - 1 : i === rank - 1 ? rank - 2 : i));
@@ -65,10 +76,10 @@ function unwrap(x: Tensor, transposed: boolean): [Tensor, boolean] {
   return permutation.every((axis, i) => axis === swapped[i]) ? [inputs[0] as Tensor, !transposed] : [x, transposed];
 }
 
-function product(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
+function product(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean, bias?: Tensor): Tensor {
   const [x, ta] = unwrap(a, transposeA);
   const [y, tb] = unwrap(b, transposeB);
-  return makeMatmul([x, y], { transposeA: ta, transposeB: tb });
+  return makeMatmul(bias ? [x, y, bias] : [x, y], { transposeA: ta, transposeB: tb });
 }
 
 /**
@@ -99,8 +110,7 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   if (x.rank === 0 || x.dim(-1) !== weight.dim(-1))
     fail("shape", `linear: expected last axis ${weight.dim(-1)}, got ${formatShape(x.shape)}`);
   const rows = x.rank === 2 ? x : reshape(x, [sizeOf(x.shape.slice(0, -1)), x.dim(-1)]);
-  const y = product(rows, weight, false, true);
-  return reshape(bias ? add(y, bias) : y, [...x.shape.slice(0, -1), weight.dim(0)]);
+  return reshape(product(rows, weight, false, true, bias), [...x.shape.slice(0, -1), weight.dim(0)]);
 }
 
 /**
