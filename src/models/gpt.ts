@@ -1,0 +1,258 @@
+/**
+ * A decoder-only language model, GPT-2- or Llama-style by its values: norms, placement, MLP and positions are passed
+ * in and compose. Names are those of Llama's checkpoints: `model.layers.3.self_attn.q_proj.weight`.
+ *
+ *   x = embed(ids) [+ positions];  [x = Norm(x)];  x = block(x) for each block;  logits = head(Norm(x))
+ */
+import {
+  type Block,
+  block,
+  causal,
+  Embedding,
+  type InitializationOptions,
+  initialize,
+  Linear,
+  type Mask,
+  type MLPOption,
+  Module,
+  type NormFactory,
+  type NormOption,
+  normalizesOutput,
+  normFactory,
+  type PlacementOption,
+  type Positions,
+  type PositionsOption,
+  placementStrategy,
+  positionsValue,
+  uninitialized,
+  warn,
+} from "../nn/index.js";
+import { arange, fail, formatShape, linear, type Tensor } from "../tensor/index.js";
+
+export interface GPTOptions {
+  /** One dial: layers = depth, width = 64 · depth, heads of width 64. Anything given beside it wins. */
+  readonly depth?: number;
+  readonly layers?: number;
+  readonly width?: number;
+  readonly heads?: number;
+  /** Key/value heads (default: as many as heads). */
+  readonly kvHeads?: number;
+  readonly headWidth?: number;
+  readonly vocabulary: number;
+  /** Longest input in tokens (default 1024). */
+  readonly context?: number;
+  /** "rms" (default), "layer", or a function of the width. */
+  readonly norm?: NormOption;
+  /** "pre" (default), "post", "peri", "output", "mix", "lns", a value, or a function of (layer, depth). */
+  readonly placement?: PlacementOption;
+  /** "swiglu" (default), "gelu", "relu", "geglu", or a value such as `swiglu({ hidden: 168 })`. */
+  readonly mlp?: MLPOption;
+  /** "rotary" (default), "learned", "sinusoidal", "alibi", "none". */
+  readonly positions?: PositionsOption;
+  /** Who sees whom (default `causal()`). */
+  readonly mask?: Mask;
+  /** Norm on the embeddings (default: where the first block is Peri-LN). */
+  readonly embedNorm?: boolean;
+  /** Norm before the head (default true). */
+  readonly finalNorm?: boolean;
+  /** Normalise queries and keys in each head (default false). */
+  readonly qkNorm?: boolean;
+  /** Biases on linear layers and LayerNorms (default false). */
+  readonly bias?: boolean;
+  /** The head reads the embedding table (default false). */
+  readonly tieEmbeddings?: boolean;
+  readonly dropout?: number;
+  readonly initialization?: Omit<InitializationOptions, "seed">;
+  readonly seed?: number;
+}
+
+/** Everything below the head: embeddings, blocks, final norm. */
+class Decoder extends Module {
+  readonly embed_tokens: Embedding;
+  readonly embed_positions: Embedding | undefined;
+  readonly embed_norm: Module | undefined;
+  readonly layers: Block[];
+  readonly norm: Module | undefined;
+
+  constructor(parts: Pick<Decoder, "embed_tokens" | "embed_positions" | "embed_norm" | "layers" | "norm">) {
+    super();
+    this.embed_tokens = parts.embed_tokens;
+    this.embed_positions = parts.embed_positions;
+    this.embed_norm = parts.embed_norm;
+    this.layers = parts.layers;
+    this.norm = parts.norm;
+  }
+
+  /** The stream before the first block. */
+  embed(tokens: Tensor): Tensor {
+    let x = this.embed_tokens.apply(tokens); // [B, T, width]
+    if (this.embed_positions) x = x.add(this.embed_positions.apply(arange(tokens.dim(1))));
+    return this.embed_norm ? this.embed_norm.apply(x) : x;
+  }
+
+  override forward(tokens: Tensor): Tensor {
+    const x = this.layers.reduce((stream, layer) => layer.apply(stream), this.embed(tokens));
+    return this.norm ? this.norm.apply(x) : x;
+  }
+}
+
+export class GPT extends Module {
+  readonly model: Decoder;
+  readonly lm_head: Linear | undefined;
+
+  constructor(
+    model: Decoder,
+    head: Linear | undefined,
+    /** What it was built from, with defaults filled in. */
+    readonly config: GPTConfig,
+  ) {
+    super();
+    this.model = model;
+    this.lm_head = head;
+  }
+
+  /** Logits [B, T, vocabulary] of the next token; tokens int32 [B, T]. Throws where T exceeds the context. */
+  override forward(tokens: Tensor): Tensor {
+    this.checkTokens(tokens);
+    return this.head(this.model.apply(tokens));
+  }
+
+  /** The residual stream [B, T, width]: after the embedding, then after each block; all before the final norm. */
+  hiddenStates(tokens: Tensor): Tensor[] {
+    this.checkTokens(tokens);
+    const states = [this.model.embed(tokens)];
+    for (const layer of this.model.layers) states.push(layer.apply(states.at(-1) as Tensor));
+    return states;
+  }
+
+  /** Logits from the stream after the last block. */
+  readout(stream: Tensor): Tensor {
+    return this.head(this.model.norm ? this.model.norm.apply(stream) : stream);
+  }
+
+  /**
+   * Floating-point operations for one token of training, as nanoGPT counts: 6 · (parameters in matrix products) +
+   * 12 · layers · heads · head width · context.
+   */
+  flopsPerToken(tokens = this.config.context): number {
+    const { layers, heads, headWidth } = this.config;
+    return 6 * this.matmulParameters() + 12 * layers * heads * headWidth * tokens;
+  }
+
+  /** Parameters that take part in matrix products: all matrices but the look-up tables (a tied table counts once). */
+  matmulParameters(): number {
+    const matrices = [...this.namedModules().values()].filter((module) => module instanceof Linear);
+    const tied = this.lm_head ? 0 : this.model.embed_tokens.weight.size;
+    return tied + matrices.reduce((sum, { weight }) => sum + weight.size, 0);
+  }
+
+  private head(x: Tensor): Tensor {
+    return this.lm_head ? this.lm_head.apply(x) : linear(x, this.model.embed_tokens.weight);
+  }
+
+  private checkTokens(tokens: Tensor): void {
+    const { context } = this.config;
+    if (tokens.rank !== 2) fail("shape", `gpt: expected tokens [batch, length], got ${formatShape(tokens.shape)}`);
+    if (tokens.dim(1) > context)
+      fail(
+        "shape",
+        `gpt: ${tokens.dim(1)} tokens exceed the context of ${context}; shorten the input or build the model with a longer context`,
+      );
+  }
+}
+
+export interface GPTConfig {
+  readonly layers: number;
+  readonly width: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headWidth: number;
+  readonly vocabulary: number;
+  readonly context: number;
+  readonly seed: number;
+}
+
+/**
+ * A model from values. Throws for sizes that are missing or do not fit (heads that do not divide the width), unknown
+ * names, and a LayerNorm on width 1.
+ */
+export function gpt(options: GPTOptions): GPT {
+  const config = sizes(options);
+  const { layers, width, context, vocabulary, seed } = config;
+  const { norm = "rms", bias = false, placement = "pre", mlp = "swiglu", dropout = 0, qkNorm = false } = options;
+  const { tieEmbeddings = false, finalNorm = true, mask = causal(), initialization = {} } = options;
+  const positions = positionsValue(options.positions ?? "rotary");
+  const makeNorm = normFactory(norm, bias);
+  const strategy = placementStrategy(placement);
+  const placements = Array.from({ length: layers }, (_, layer) => strategy(layer, layers));
+  const { embedNorm = placements[0]?.kind === "peri" } = options;
+  warnOfInitialization(placements, initialization);
+  const model = uninitialized(
+    () =>
+      new GPT(
+        new Decoder({
+          embed_tokens: new Embedding(vocabulary, width),
+          embed_positions: positions.embedding?.(context, width),
+          embed_norm: embedNorm ? makeNorm(width) : undefined,
+          layers: placements.map((here) =>
+            block(width, {
+              ...attentionOptions(config, positions, mask, qkNorm ? makeNorm : undefined),
+              placement: here,
+              norm: makeNorm,
+              mlp,
+              bias,
+              dropout,
+            }),
+          ),
+          norm: finalNorm ? makeNorm(width) : undefined,
+        }),
+        tieEmbeddings ? undefined : new Linear(width, vocabulary, { bias: false }),
+        config,
+      ),
+  );
+  initialize(model, { ...initialization, seed });
+  return model;
+}
+
+const attentionOptions = (
+  { heads, kvHeads, headWidth }: GPTConfig,
+  positions: Positions,
+  mask: Mask,
+  qkNorm: NormFactory | undefined,
+) => ({
+  heads,
+  kvHeads,
+  headWidth,
+  positions,
+  mask,
+  ...(qkNorm && { qkNorm }),
+});
+
+function sizes(options: GPTOptions): GPTConfig {
+  const { depth, vocabulary, context = 1024, seed = 0 } = options;
+  const { layers = depth, width = depth && 64 * depth } = options;
+  const {
+    heads = options.headWidth ? width && width / options.headWidth : width && Math.max(1, Math.floor(width / 64)),
+  } = options;
+  for (const [name, n] of Object.entries({ layers, width, heads, vocabulary, context }))
+    if (n === undefined || !Number.isInteger(n) || n < 1)
+      fail(
+        "argument",
+        `gpt: expected ${name} to be a positive whole number, got ${n}${n === undefined ? "; give it, or depth" : ""}`,
+      );
+  const [L, D, H] = [layers, width, heads] as [number, number, number];
+  const { headWidth = D / H, kvHeads = H } = options;
+  return { layers: L, width: D, heads: H, kvHeads, headWidth, vocabulary, context, seed };
+}
+
+function warnOfInitialization(
+  placements: readonly ReturnType<ReturnType<typeof placementStrategy>>[],
+  { std, depthScaled }: InitializationOptions,
+): void {
+  if (depthScaled && placements.some(({ kind }) => kind === "layer-norm-scaling"))
+    warn("gpt: depth-scaled initialisation cancels LayerNorm Scaling, its authors state; use plain N(0, std)");
+  if (std === 0 && placements.some(normalizesOutput))
+    warn(
+      "gpt: matrices start at 0 and an output norm reads them: its gradient is 1/√eps times too large; use a std above 0",
+    );
+}

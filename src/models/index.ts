@@ -1,0 +1,1 @@
+export { GPT, type GPTConfig, type GPTOptions, gpt } from "./gpt.js";

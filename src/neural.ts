@@ -1,0 +1,4 @@
+/** The `nn` namespace: layers, models and their losses. */
+export * from "./models/index.js";
+export * from "./nn/index.js";
+export { crossEntropy } from "./tensor/index.js";

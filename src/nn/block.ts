@@ -1,0 +1,95 @@
+/**
+ * A transformer block: attention, then MLP, each a residual sublayer with norms where the placement puts them.
+ *
+ *   x = stream(x + output(Attention(scale · input(x))));   x = stream(x + output(MLP(scale · input(x))))
+ *
+ * Decoder or encoder: the attention's mask says. Names are those of Llama- and Gemma-style checkpoints.
+ */
+import type { Tensor } from "../tensor/index.js";
+import { Attention, type AttentionInputs, type AttentionOptions } from "./attention.js";
+import { type MLPOption, mlpFactory } from "./mlp.js";
+import { Module } from "./module.js";
+import { type NormOption, normFactory } from "./norm/index.js";
+import {
+  addResidual,
+  makeNorms,
+  type NormName,
+  type Placement,
+  pre,
+  type SublayerModules,
+  type SublayerNorms,
+} from "./placement/index.js";
+
+export interface BlockParts {
+  readonly attention: Module<[Tensor, AttentionInputs?]>;
+  readonly mlp: Module;
+  readonly placement: Placement;
+  /** The norms the placement names. */
+  readonly norms: Partial<Record<NormName, Module>>;
+  /** Dropout on what each sublayer adds (default 0). */
+  readonly dropout?: number;
+}
+
+export class Block extends Module<[Tensor, AttentionInputs?]> {
+  readonly self_attn: Module<[Tensor, AttentionInputs?]>;
+  readonly mlp: Module;
+  readonly input_layernorm: Module | undefined;
+  readonly post_attention_layernorm: Module | undefined;
+  readonly pre_feedforward_layernorm: Module | undefined;
+  readonly post_feedforward_layernorm: Module | undefined;
+  readonly placement: Placement;
+  readonly dropout: number;
+
+  constructor({ attention, mlp, placement, norms, dropout = 0 }: BlockParts) {
+    super();
+    this.self_attn = attention;
+    this.mlp = mlp;
+    this.input_layernorm = norms.input_layernorm;
+    this.post_attention_layernorm = norms.post_attention_layernorm;
+    this.pre_feedforward_layernorm = norms.pre_feedforward_layernorm;
+    this.post_feedforward_layernorm = norms.post_feedforward_layernorm;
+    this.placement = placement;
+    this.dropout = dropout;
+  }
+
+  override forward(x: Tensor, inputs?: AttentionInputs): Tensor {
+    const { attention, mlp } = this.placement;
+    const middle = addResidual(x, (h) => this.self_attn.apply(h, inputs), this.norms(attention));
+    return addResidual(middle, (h) => this.mlp.apply(h), this.norms(mlp));
+  }
+
+  private norms({ input, output, stream, scale }: SublayerNorms): SublayerModules {
+    return {
+      input: input && this[input],
+      output: output && this[output],
+      stream: stream && this[stream],
+      scale,
+      dropout: this.dropout,
+    };
+  }
+}
+
+export interface BlockOptions extends AttentionOptions {
+  /** Where norms sit (default `pre()`). */
+  readonly placement?: Placement;
+  /** Default "rms". */
+  readonly norm?: NormOption;
+  /** Default "swiglu". */
+  readonly mlp?: MLPOption;
+}
+
+/** A block on a stream `width` wide, from values. */
+export function block(width: number, options: BlockOptions): Block {
+  const { placement = pre(), norm = "rms", mlp = "swiglu", bias = false, dropout = 0 } = options;
+  const make = normFactory(norm, bias);
+  const norms: Partial<Record<NormName, Module>> = {};
+  for (const sublayer of [placement.attention, placement.mlp]) {
+    const made = makeNorms(width, sublayer, make);
+    for (const position of ["input", "output", "stream"] as const) {
+      const [name, module] = [sublayer[position], made[position]];
+      if (name && module) norms[name] = module;
+    }
+  }
+  const attention = new Attention(width, options);
+  return new Block({ attention, mlp: mlpFactory(mlp)(width, { bias }), placement, norms, dropout });
+}

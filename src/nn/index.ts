@@ -1,0 +1,16 @@
+/** Layers and what to do with them. */
+export * from "./attention.js";
+export * from "./block.js";
+export * from "./dropout.js";
+export * from "./embedding.js";
+export { uninitialized } from "./initial.js";
+export * from "./initialization.js";
+export { Linear, type LinearOptions } from "./linear.js";
+export * from "./mask.js";
+export * from "./mlp.js";
+export * from "./module.js";
+export * from "./norm/index.js";
+export { type Observation, observe } from "./observe.js";
+export * from "./placement/index.js";
+export * from "./positions/index.js";
+export { onWarning, warn } from "./warn.js";

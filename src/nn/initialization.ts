@@ -1,0 +1,48 @@
+/**
+ * First values of a whole model, from a seed and the parameters' paths alone, so they do not depend on the order in
+ * which it was built: matrices N(0, std), embeddings N(0, embeddingStd), biases 0; norms keep gain 1 and bias 0.
+ */
+import { fail, NDArray, philoxNormal, type Variable } from "../tensor/index.js";
+import { Embedding } from "./embedding.js";
+import { Linear } from "./linear.js";
+import type { AnyModule } from "./module.js";
+
+export interface InitializationOptions {
+  /** Standard deviation of all matrices (default 0.02). */
+  readonly std?: number;
+  /** Standard deviation of embeddings (default: as the matrices). */
+  readonly embeddingStd?: number;
+  /**
+   * Divide the std of the matrices that write to the residual stream (o_proj, down_proj) by √(2 · depth), as GPT-2
+   * (default false). Cancels LayerNorm Scaling: do not use both.
+   */
+  readonly depthScaled?: boolean;
+  readonly seed?: number;
+}
+
+const writesToStream = /(^|\.)(o_proj|down_proj)$/;
+
+/** Throws for a standard deviation that is negative or not finite. */
+export function initialize(model: AnyModule, options: InitializationOptions = {}): void {
+  const { std = 0.02, embeddingStd = std, depthScaled = false, seed = 0 } = options;
+  for (const [name, value] of Object.entries({ std, embeddingStd }))
+    if (!Number.isFinite(value) || value < 0)
+      fail("argument", `initialize: expected ${name} of at least 0, got ${value}`);
+  const modules = [...model.namedModules()];
+  const writers = modules.filter(([path]) => writesToStream.test(path)).length; // two for each block
+  const draw = (variable: Variable, path: string, deviation: number) =>
+    variable.set(
+      new NDArray(
+        philoxNormal({ seed, site: path }, variable.size).map((z) => z * deviation),
+        variable.shape,
+        "float32",
+      ),
+    );
+  for (const [path, module] of modules) {
+    const at = (name: string) => (path ? `${path}.${name}` : name);
+    if (module instanceof Embedding) draw(module.weight, at("weight"), embeddingStd);
+    if (!(module instanceof Linear)) continue;
+    draw(module.weight, at("weight"), depthScaled && writesToStream.test(path) ? std / Math.sqrt(writers) : std);
+    module.bias?.set(NDArray.zeros(module.bias.shape));
+  }
+}
