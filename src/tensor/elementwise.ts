@@ -296,7 +296,13 @@ const makeWhere = defineSingle<None>({
       needs(2) ? sumTo(where(c, 0, g), b.shape) : undefined,
     ];
   },
-  lower: ({ emit, inputs }) => emit("Where", inputs),
+  lower: ({ emit, emitCast, value, cast, inputs, node }) => {
+    const [condition, a, b] = inputs as [string, string, string];
+    const { dtype } = node.inputs[1] as Tensor;
+    if (dtype !== "bool" && dtype !== "int8") return emit("Where", inputs);
+    // Engines select among 32-bit numbers, not among these.
+    emitCast(value("Where", [condition, cast(a, "int32"), cast(b, "int32")]), dtype);
+  },
 });
 /** a where the condition holds, b elsewhere; two numbers make a float32. */
 export function where(condition: Tensor, a: TensorLike, b: TensorLike): Tensor {

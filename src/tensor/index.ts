@@ -1,4 +1,10 @@
 /** Everything about tensors. Importing it is what gives `Tensor` its methods. */
+// Imported for what they do: each family gives `Tensor` its methods, also where only its types are exported below.
+import "./convolution.js";
+import "./pooling.js";
+import "./reduction.js";
+import "./shaping.js";
+
 export {
   arange,
   type ConstantAttributes,

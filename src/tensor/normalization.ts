@@ -75,6 +75,13 @@ function requireTrailing(
       );
 }
 
+/** d(1/σ)/dx = -x̂ / (n σ²): the first derivative uses 1/σ, so the second comes through here. */
+const throughInverse = (g: Tensor, inverse: Tensor, xhat: Tensor, count: number): Tensor =>
+  mul(mul(g, mul(square(inverse), -1 / count)), xhat);
+
+const addAll = (first: Tensor, ...rest: readonly (Tensor | undefined)[]): Tensor =>
+  rest.reduce<Tensor>((sum, term) => (term ? add(sum, term) : sum), first);
+
 /**
  * Outputs y, mean and 1/σ. The input comes already centred (see `layerNorm`), so that engines that take the variance
  * as E[x²] - E[x]² lose no digits.
@@ -87,7 +94,7 @@ const makeLayerNorm = defineOperation<NormAttributes>({
     const statistics = { shape: x.shape.map((n, i) => (i < x.rank - axes ? n : 1)), dtype: x.dtype };
     return [x, statistics, statistics];
   },
-  gradient: ({ inputs, outputs, gradients: [given], needs, attributes: { axes } }) => {
+  gradient: ({ inputs, outputs, gradients: [given, ofMean, ofInverse], needs, attributes: { axes } }) => {
     const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | undefined];
     const g = given ?? zerosLike(x);
     const [, mu, inverse] = outputs as [Tensor, Tensor, Tensor];
@@ -98,8 +105,11 @@ const makeLayerNorm = defineOperation<NormAttributes>({
       const gh = mul(g, weight);
       return mul(inverse, sub(sub(gh, average(gh)), mul(xhat, average(mul(gh, xhat)))));
     };
+    const count = sizeOf(weight.shape);
     return [
-      needs(0) ? dx() : undefined,
+      needs(0)
+        ? addAll(dx(), ofMean && mul(ofMean, 1 / count), ofInverse && throughInverse(ofInverse, inverse, xhat, count))
+        : undefined,
       needs(1) ? sumTo(mul(g, xhat), weight.shape) : undefined,
       bias && needs(2) ? sumTo(g, bias.shape) : undefined,
     ];
@@ -151,7 +161,7 @@ const makeRmsNorm = defineOperation<{ readonly eps: number }>({
     requireTrailing("rmsNorm", x, 1, [weight], eps);
     return [x, { shape: [...x.shape.slice(0, -1), 1], dtype: x.dtype }];
   },
-  gradient: ({ inputs, outputs, gradients: [given], needs }) => {
+  gradient: ({ inputs, outputs, gradients: [given, ofInverse], needs }) => {
     const [x, weight] = inputs as [Tensor, Tensor];
     const g = given ?? zerosLike(x);
     const inverse = outputs[1] as Tensor;
@@ -160,7 +170,10 @@ const makeRmsNorm = defineOperation<{ readonly eps: number }>({
       const gh = mul(g, weight);
       return mul(inverse, sub(gh, mul(xhat, mean(mul(gh, xhat), -1, { keepDims: true }))));
     };
-    return [needs(0) ? dx() : undefined, needs(1) ? sumTo(mul(g, xhat), weight.shape) : undefined];
+    return [
+      needs(0) ? addAll(dx(), ofInverse && throughInverse(ofInverse, inverse, xhat, x.dim(-1))) : undefined,
+      needs(1) ? sumTo(mul(g, xhat), weight.shape) : undefined,
+    ];
   },
   flops: ({ inputs }) => 5 * (inputs[0] as Tensor).size,
   lower: ({ values, bind, inputs, attributes: { eps } }) =>

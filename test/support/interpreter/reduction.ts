@@ -1,0 +1,144 @@
+import type { Node, Tensor } from "../../../src/tensor/index.js";
+import { eachIndex, makeValue, read, replaceAt, type Value } from "./value.js";
+
+type Rule = (node: Node, inputs: readonly Value[]) => Value[];
+
+const outputShape = (node: Node): readonly number[] => (node.outputs[0] as Tensor).shape;
+const axisOf = (node: Node): number => (node.attributes as { axis: number }).axis;
+const line = (x: Value, index: readonly number[], axis: number): number[] =>
+  Array.from({ length: x.shape[axis] as number }, (_, i) => read(x, replaceAt(index, axis, i)));
+
+/** Fold over `axes`, which stay as 1. */
+const fold =
+  (
+    start: number,
+    step: (total: number, x: number) => number,
+    finish = (total: number, _count: number) => total,
+  ): Rule =>
+  (node, [x]) => {
+    const input = x as Value;
+    const shape = outputShape(node);
+    const result = makeValue(shape, () => start);
+    const kept = input.shape.map((_, axis) => (node.attributes as { axes: readonly number[] }).axes.includes(axis));
+    eachIndex(input.shape, (index, flat) => {
+      const target = index.map((i, axis) => (kept[axis] ? 0 : i));
+      const place = target.reduce((position, i, axis) => position * (shape[axis] as number) + i, 0);
+      result.data[place] = step(result.data[place] as number, input.data[flat] as number);
+    });
+    const count = input.data.length / Math.max(1, result.data.length);
+    return [makeValue(shape, (_, flat) => finish(result.data[flat] as number, count))];
+  };
+
+const arg =
+  (better: (a: number, b: number) => boolean): Rule =>
+  (node, [x]) => [
+    makeValue(outputShape(node), (index) => {
+      const values = line(x as Value, index, axisOf(node));
+      return values.reduce((best, v, i) => (better(v, values[best] as number) ? i : best), 0);
+    }),
+  ];
+
+const cumsum: Rule = (node, [x]) => {
+  const { axis, reverse, exclusive } = node.attributes as { axis: number; reverse: boolean; exclusive: boolean };
+  return [
+    makeValue(outputShape(node), (index) => {
+      const here = index[axis] as number;
+      return line(x as Value, index, axis).reduce((sum, v, i) => {
+        const counts = reverse ? i > here : i < here;
+        return counts || (i === here && !exclusive) ? sum + v : sum;
+      }, 0);
+    }),
+  ];
+};
+
+const topK: Rule = (node, [x]) => {
+  const { axis, largest } = node.attributes as { axis: number; largest: boolean };
+  const ranked = (index: readonly number[]) => {
+    const values = line(x as Value, index, axis);
+    const order = values.map((_, i) => i);
+    // Array sorting is stable: equal values keep their order.
+    order.sort((a, b) => (largest ? -1 : 1) * ((values[a] as number) - (values[b] as number)));
+    return order;
+  };
+  const indices = makeValue(outputShape(node), (index) => ranked(index)[index[axis] as number] as number);
+  const values = makeValue(outputShape(node), (index, flat) =>
+    read(x as Value, replaceAt(index, axis, indices.data[flat] as number)),
+  );
+  return [values, indices];
+};
+
+const softmax =
+  (finish: (x: number, top: number, total: number) => number): Rule =>
+  (node, [x]) => [
+    makeValue(outputShape(node), (index) => {
+      const values = line(x as Value, index, axisOf(node));
+      const top = Math.max(...values);
+      return finish(
+        read(x as Value, index),
+        top,
+        values.reduce((sum, v) => sum + Math.exp(v - top), 0),
+      );
+    }),
+  ];
+
+interface Moments {
+  readonly mean: number;
+  readonly variance: number;
+  readonly square: number;
+}
+
+/** Moments over the last `axes` axes at an index (whose last axes do not matter). */
+function moments(x: Value, index: readonly number[], axes: number): Moments {
+  const lead = index.slice(0, x.shape.length - axes);
+  const values: number[] = [];
+  eachIndex(x.shape.slice(x.shape.length - axes), (tail) => values.push(read(x, [...lead, ...tail])));
+  const average = (list: readonly number[]) => list.reduce((a, b) => a + b, 0) / list.length;
+  const mean = average(values);
+  return { mean, variance: average(values.map((v) => (v - mean) ** 2)), square: average(values.map((v) => v * v)) };
+}
+
+const layerNorm: Rule = (node, [x, weight, bias]) => {
+  const { axes, eps } = node.attributes as { axes: number; eps: number };
+  const [y, statistics] = node.outputs as [Tensor, Tensor];
+  const input = x as Value;
+  const scaled = makeValue(y.shape, (index) => {
+    const { mean, variance } = moments(input, index, axes);
+    const tail = index.slice(index.length - axes);
+    const normalized = (read(input, index) - mean) / Math.sqrt(variance + eps);
+    return normalized * read(weight as Value, tail) + (bias ? read(bias, tail) : 0);
+  });
+  return [
+    scaled,
+    makeValue(statistics.shape, (index) => moments(input, index, axes).mean),
+    makeValue(statistics.shape, (index) => 1 / Math.sqrt(moments(input, index, axes).variance + eps)),
+  ];
+};
+
+const rmsNorm: Rule = (node, [x, weight]) => {
+  const { eps } = node.attributes as { eps: number };
+  const [y, statistics] = node.outputs as [Tensor, Tensor];
+  const inverse = (index: readonly number[]) => 1 / Math.sqrt(moments(x as Value, index, 1).square + eps);
+  return [
+    makeValue(y.shape, (index) => read(x as Value, index) * inverse(index) * read(weight as Value, index.slice(-1))),
+    makeValue(statistics.shape, inverse),
+  ];
+};
+
+export const reductionRules: Readonly<Record<string, Rule>> = {
+  sum: fold(0, (total, x) => total + x),
+  mean: fold(
+    0,
+    (total, x) => total + x,
+    (total, count) => total / count,
+  ),
+  max: fold(Number.NEGATIVE_INFINITY, Math.max),
+  min: fold(Number.POSITIVE_INFINITY, Math.min),
+  argmax: arg((a, b) => a > b),
+  argmin: arg((a, b) => a < b),
+  cumsum,
+  topK,
+  softmax: softmax((x, top, total) => Math.exp(x - top) / total),
+  logSoftmax: softmax((x, top, total) => x - top - Math.log(total)),
+  layerNorm,
+  rmsNorm,
+};
