@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { LayerwiseError } from "../tensor/errors.js";
 import { registerPapers } from "./papers.js";
+import { registerStudies } from "./study.js";
 
 const { version, description } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -11,6 +12,7 @@ const { version, description } = JSON.parse(readFileSync(new URL("../../package.
 
 const program = new Command("layerwise").description(description).version(version);
 registerPapers(program);
+registerStudies(program);
 
 // `layerwise papers | head` closes the pipe early: that is an end, not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));

@@ -1,0 +1,263 @@
+/**
+ * Where the placement studies get their trained models from. A run is asked for by (placement, recipe, seed) and made
+ * once, so five papers that compare with Pre-LN share one Pre-LN.
+ */
+import type { TextData } from "../data/text.js";
+import {
+  type Batch,
+  type LayerDiagnostics,
+  type LayerStatistics,
+  layerDiagnostics,
+  layerStatistics,
+} from "../inspect/index.js";
+import { type GPT, gpt } from "../models/index.js";
+import { initialize, swiglu } from "../nn/index.js";
+import { adam, globalNorm } from "../optim/index.js";
+import { compile, type Program } from "../runtime/index.js";
+import { crossEntropy, grad, NDArray, type Tensor, training, Variable } from "../tensor/index.js";
+import { schedule } from "../train/schedule.js";
+
+export const placementKeys = ["pre", "post", "peri", "output", "mix", "lns"] as const;
+export type PlacementKey = (typeof placementKeys)[number];
+export const placementTitles: Record<PlacementKey, string> = {
+  pre: "Pre-LN",
+  post: "Post-LN",
+  peri: "Peri-LN",
+  output: "Output-LN",
+  mix: "Mix-LN",
+  lns: "LayerNorm Scaling",
+};
+
+/** How a model is started and trained; the sheets of the papers give these. */
+export interface Recipe {
+  readonly name: string;
+  readonly learningRate: number;
+  readonly std: number;
+}
+/** Matrices N(0, 0.07): the papers' 0.02 at width 768 and more, rescaled to width 64 (Mix-LN, LayerNorm Scaling). */
+export const standard: Recipe = { name: "standard", learningRate: 3e-3, std: 0.07 };
+/** A learning rate three times too high, matrices N(0, 0.02) (Peri-LN). */
+export const high: Recipe = { name: "high learning rate", learningRate: 1e-2, std: 0.02 };
+
+export interface Scale {
+  readonly layers: number;
+  readonly width: number;
+  readonly heads: number;
+  readonly hidden: number;
+  readonly context: number;
+  readonly batch: number;
+  readonly steps: number;
+  readonly seeds: readonly number[];
+  /** Seeds of statistics at initialisation, which cost no training. */
+  readonly initialSeeds: readonly number[];
+}
+
+export interface TrainedRun {
+  readonly placement: PlacementKey;
+  readonly recipe: Recipe;
+  readonly seed: number;
+  /** Training loss of every step, nats per token; null where it was not finite. */
+  readonly losses: readonly (number | null)[];
+  /** Gradient norm over all parameters, every step. */
+  readonly gradientNorms: readonly number[];
+  /** Per-layer statistics of one fixed batch while it trained. */
+  readonly history: readonly { readonly step: number; readonly statistics: LayerStatistics }[];
+  readonly validationLoss: number;
+  readonly bitsPerByte: number;
+  /** After the last step. */
+  readonly layers: LayerDiagnostics;
+  readonly seconds: number;
+}
+
+export interface Progress {
+  readonly run: number;
+  readonly title: string;
+  readonly step: number;
+  readonly steps: number;
+  readonly loss: number;
+  readonly tokensPerSecond: number;
+}
+export type LabEvent =
+  | ({ readonly kind: "progress" } & Progress)
+  | { readonly kind: "run"; readonly run: TrainedRun }
+  | { readonly kind: "note"; readonly text: string };
+
+type TokenInputs = { readonly tokens: Tensor; readonly targets: Tensor };
+
+interface Bench {
+  readonly model: GPT;
+  readonly learningRate: Variable;
+  readonly step: Program<TokenInputs, { loss: Tensor; norm: Tensor }>;
+  readonly evaluate: Program<TokenInputs, { loss: Tensor }>;
+  reset(recipe: Recipe, seed: number): void;
+}
+
+export class Laboratory {
+  readonly #runs = new Map<string, Promise<TrainedRun>>();
+  readonly #benches = new Map<PlacementKey, Bench>();
+  #queue: Promise<unknown> = Promise.resolve();
+  #count = 0;
+  readonly runs: TrainedRun[] = [];
+
+  constructor(
+    readonly data: TextData,
+    readonly scale: Scale,
+    readonly listen: (event: LabEvent) => void = () => {},
+    readonly signal?: AbortSignal,
+  ) {}
+
+  /** The trained run, made if it is not there yet; one at a time. */
+  train(placement: PlacementKey, recipe: Recipe, seed: number): Promise<TrainedRun> {
+    const key = `${placement}/${recipe.name}/${seed}`;
+    const known = this.#runs.get(key) ?? this.#after(() => this.#train(placement, recipe, seed));
+    this.#runs.set(key, known);
+    return known;
+  }
+
+  /** One run per seed of the scale. */
+  async trainAll(placement: PlacementKey, recipe: Recipe): Promise<TrainedRun[]> {
+    const runs: TrainedRun[] = [];
+    for (const seed of this.scale.seeds) runs.push(await this.train(placement, recipe, seed));
+    return runs;
+  }
+
+  /** The model of a run after its training, for what works on trained weights. Gone when the next run starts. */
+  model(placement: PlacementKey): GPT {
+    return this.#bench(placement).model;
+  }
+
+  /** Batches of held-out text, the same for every run. */
+  async validation(count: number): Promise<Batch[]> {
+    const batches: Batch[] = [];
+    for await (const batch of this.data.batches({ size: this.scale.batch, steps: count, seed: 0, split: "validation" }))
+      batches.push(batch);
+    return batches;
+  }
+
+  async release(): Promise<void> {
+    for (const { step, evaluate } of this.#benches.values()) await Promise.all([step.release(), evaluate.release()]);
+  }
+
+  #after<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#queue.then(() => {
+      this.signal?.throwIfAborted();
+      return work();
+    });
+    this.#queue = next.catch(() => {});
+    return next;
+  }
+
+  #bench(placement: PlacementKey): Bench {
+    const known = this.#benches.get(placement) ?? makeBench(placement, this.scale, this.data.vocabulary);
+    this.#benches.set(placement, known);
+    return known;
+  }
+
+  async #train(placement: PlacementKey, recipe: Recipe, seed: number): Promise<TrainedRun> {
+    const { steps, batch: size, context } = this.scale;
+    const started = performance.now();
+    const run = this.#count++;
+    const { model, learningRate, step, evaluate, reset } = this.#bench(placement);
+    reset(recipe, seed);
+    const validation = await this.validation(8);
+    const rate = schedule.cosine({ steps, warmup: Math.min(30, Math.ceil(steps / 10)), minimum: 0.1 });
+    const probes = new Set(Array.from({ length: 13 }, (_, i) => Math.round((i * steps) / 12)));
+    const history: { step: number; statistics: LayerStatistics }[] = [];
+    const probe = async (at: number) =>
+      history.push({ step: at, statistics: await layerStatistics(model, validation[0] as Batch) });
+    const losses: (number | null)[] = [];
+    const gradientNorms: number[] = [];
+    await probe(0);
+    const trainingStarted = performance.now();
+    for await (const { tokens, targets } of this.data.batches({ size, steps, seed })) {
+      this.signal?.throwIfAborted();
+      // The first step of the schedule has factor 0; ours starts at the second, so that every step learns.
+      learningRate.set(recipe.learningRate * rate(losses.length + 1));
+      const { loss, norm } = await step({ tokens, targets });
+      losses.push(Number.isFinite(loss.item()) ? loss.item() : null);
+      gradientNorms.push(norm.item());
+      const done = losses.length;
+      if (probes.has(done)) await probe(done);
+      const tokensPerSecond = (done * size * context * 1000) / (performance.now() - trainingStarted);
+      this.listen({
+        kind: "progress",
+        run,
+        title: `${placementTitles[placement]}, ${recipe.name}, seed ${seed}`,
+        step: done,
+        steps,
+        loss: loss.item(),
+        tokensPerSecond,
+      });
+    }
+    let sum = 0;
+    for (const { tokens, targets } of validation) sum += (await evaluate({ tokens, targets })).loss.item();
+    const validationLoss = sum / validation.length;
+    const bitsPerByte = validationLoss / Math.LN2 / this.data.bytesPerToken;
+    const layers = await layerDiagnostics(model, validation.slice(0, 4));
+    const seconds = (performance.now() - started) / 1000;
+    const result = {
+      placement,
+      recipe,
+      seed,
+      losses,
+      gradientNorms,
+      history,
+      validationLoss,
+      bitsPerByte,
+      layers,
+      seconds,
+    };
+    this.runs.push(result);
+    this.listen({ kind: "run", run: result });
+    return result;
+  }
+}
+
+/** The decoder of the sheets: RMSNorm, rotary positions, SwiGLU. */
+export const buildModel = (
+  placement: PlacementKey,
+  scale: Omit<Scale, "steps" | "seeds" | "initialSeeds">,
+  vocabulary: number,
+): GPT =>
+  gpt({
+    layers: scale.layers,
+    width: scale.width,
+    heads: scale.heads,
+    context: scale.context,
+    vocabulary,
+    placement,
+    norm: "rms",
+    positions: "rotary",
+    mlp: swiglu({ hidden: scale.hidden }),
+  });
+
+/** One model and its programs, used again for every seed: compiling costs as much as fifty steps. */
+function makeBench(placement: PlacementKey, scale: Scale, vocabulary: number): Bench {
+  const model = buildModel(placement, scale, vocabulary);
+  const parameters = model.parameters();
+  const learningRate = new Variable(NDArray.zeros([]), { name: "learning rate", trainable: false });
+  const optimizer = adam(parameters, { learningRate, betas: [0.9, 0.95] });
+  const step = compile(({ tokens, targets }: TokenInputs) => {
+    const loss = training(() => crossEntropy(model.apply(tokens), targets));
+    const gradients = grad(loss, parameters);
+    optimizer.update(gradients);
+    return { loss, norm: globalNorm(gradients) };
+  });
+  const evaluate = compile(({ tokens, targets }: TokenInputs) => ({
+    loss: crossEntropy(model.apply(tokens), targets),
+  }));
+  const gains = parameters
+    .filter(({ rank }) => rank === 1)
+    .map((gain) => [gain, NDArray.from(new Float32Array(gain.size).fill(1))] as const);
+  return {
+    model,
+    learningRate,
+    step,
+    evaluate,
+    reset({ std }, seed) {
+      for (const [gain, ones] of gains) gain.set(ones);
+      for (const moment of optimizer.state().values()) moment.set(NDArray.zeros(moment.shape));
+      initialize(model, { std, embeddingStd: 0.02, seed });
+    },
+  };
+}

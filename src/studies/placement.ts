@@ -1,0 +1,203 @@
+/** The main study: every placement trained from the same seeds on the same text, and the claims of five papers about it. */
+import type { Claim } from "../catalogue/claim.js";
+import type { TextData } from "../data/text.js";
+import { angularMaps, layerHeatMap, lossCurves, skipBars } from "./figures.js";
+import {
+  type Laboratory,
+  placementKeys,
+  placementTitles,
+  type Scale,
+  standard,
+  type TrainedRun,
+} from "./laboratory.js";
+import { paperStudies } from "./paper-studies.js";
+import { mean, standardError } from "./statistics.js";
+import { countVerdicts, type PaperStudy } from "./study.js";
+import type { Fact, Section, StudyReport, Table } from "./study-report.js";
+
+export interface RunDescription {
+  /** The command that repeats it. */
+  readonly command: string;
+  /** What text it reads, for people. */
+  readonly text: string;
+  /** What it runs on: processor, threads, versions. */
+  readonly machine: string;
+}
+
+/** Train all placements, judge the claims, and put pictures and verdicts together. */
+export async function placementStudy(laboratory: Laboratory, description: RunDescription): Promise<StudyReport> {
+  const started = performance.now();
+  for (const placement of placementKeys) await laboratory.trainAll(placement, standard);
+  const overview = overviewSection(laboratory.runs.filter(({ recipe }) => recipe === standard));
+  const results = [];
+  for (const part of paperStudies) results.push({ part, ...(await part.run(laboratory)) });
+  const claims = results.flatMap((r) => r.claims);
+  return {
+    id: "placement",
+    title: "Where should the norm sit?",
+    summary: summary(laboratory.runs, claims),
+    finished: new Date().toISOString(),
+    seconds: (performance.now() - started) / 1000,
+    command: description.command,
+    machine: description.machine,
+    setup: setup(laboratory.data, laboratory.scale, description),
+    papers: results.map(({ part, claims: own }) => ({ paper: part.paper, claims: own })),
+    sections: [overview, ...results.flatMap((r) => r.sections.map((section) => withoutKnownFigures(section)))],
+    limits: paperStudies.flatMap(({ limits }) => limits),
+  };
+}
+
+/** The study of one paper alone, as a report. */
+export async function paperReport(
+  study: PaperStudy,
+  laboratory: Laboratory,
+  description: RunDescription,
+): Promise<StudyReport> {
+  const started = performance.now();
+  const { claims, sections } = await study.run(laboratory);
+  return {
+    id: study.paper,
+    title: study.title,
+    summary: study.summary(claims),
+    finished: new Date().toISOString(),
+    seconds: (performance.now() - started) / 1000,
+    command: description.command,
+    machine: description.machine,
+    setup: setup(laboratory.data, laboratory.scale, description),
+    papers: [{ paper: study.paper, claims }],
+    sections,
+    limits: study.limits,
+  };
+}
+
+/** The overview shows all placements; a paper's own copy of the same picture would repeat it. */
+function withoutKnownFigures(section: Section): Section {
+  const shown = new Set([
+    "Loss when one block is skipped",
+    "Angular distance between layers",
+    "Variance of the residual stream",
+    "Gradient norm of each block's parameters",
+  ]);
+  const figures = section.figures?.filter(({ title }) => !shown.has(title)) ?? [];
+  return { ...section, figures };
+}
+
+const byPlacement = (runs: readonly TrainedRun[]) =>
+  placementKeys
+    .map((key) => [key, runs.filter(({ placement }) => placement === key)] as const)
+    .filter(([, group]) => group.length > 0);
+
+function overviewSection(runs: readonly TrainedRun[]): Section {
+  return {
+    title: "Six placements, one text",
+    prose: [
+      "The same small decoder with its norms in six places, trained from the same seeds on the same batches. Only the placement differs.",
+    ],
+    figures: [
+      lossCurves(runs, "Mean over seeds, drawn strong, over the single runs. Lower is better."),
+      layerHeatMap(
+        runs,
+        "variance",
+        "How large the stream is after each block, while it trains. Post-LN normalises the stream itself; Peri-LN adds a bounded amount; under Pre-LN nothing holds it.",
+      ),
+      layerHeatMap(
+        runs,
+        "gradientNorm",
+        "Which blocks get a gradient. Even columns: every block learns at the same pace.",
+      ),
+      skipBars(runs, "What each block is worth after training. Bars near zero are blocks the model hardly uses."),
+      angularMaps(
+        runs,
+        "How far the stream turns between two layers, after training. Low values: the blocks between change little.",
+      ),
+    ],
+    tables: [overviewTable(runs)],
+  };
+}
+
+function overviewTable(runs: readonly TrainedRun[]): Table {
+  const cell = (values: readonly number[], digits: number): string => {
+    const error = standardError(values);
+    return `${mean(values).toFixed(digits)}${error === null ? "" : ` ± ${error.toFixed(digits)}`}`;
+  };
+  return {
+    title: "After training",
+    caption: "Mean ± standard error over seeds.",
+    columns: [
+      "placement",
+      "validation loss",
+      "bits per byte",
+      "variance, last block",
+      "largest |activation|",
+      "gradient norm, max / min block",
+      "seconds a run",
+    ],
+    rows: byPlacement(runs).map(([key, group]) => [
+      placementTitles[key],
+      cell(
+        group.map((run) => run.validationLoss),
+        3,
+      ),
+      cell(
+        group.map((run) => run.bitsPerByte),
+        3,
+      ),
+      cell(
+        group.map((run) => run.layers.variance.at(-1) as number),
+        2,
+      ),
+      cell(
+        group.map((run) => Math.max(...run.layers.maximum)),
+        1,
+      ),
+      cell(
+        group.map((run) => Math.max(...run.layers.gradientNorm) / Math.min(...run.layers.gradientNorm)),
+        1,
+      ),
+      cell(
+        group.map((run) => run.seconds),
+        1,
+      ),
+    ]),
+  };
+}
+
+function summary(runs: readonly TrainedRun[], claims: readonly Claim[]): string {
+  const losses = byPlacement(runs.filter(({ recipe }) => recipe === standard)).map(
+    ([key, group]) => [key, mean(group.map((run) => run.validationLoss))] as const,
+  );
+  const ranked = losses.filter(([, loss]) => Number.isFinite(loss)).sort((a, b) => a[1] - b[1]);
+  const [best, worst] = [ranked[0], ranked.at(-1)];
+  const order =
+    best && worst
+      ? `After the same training ${placementTitles[best[0]]} has the lowest validation loss (${best[1].toFixed(3)} nats per byte) and ${placementTitles[worst[0]]} the highest (${worst[1].toFixed(3)}). `
+      : "";
+  return `${order}Of what five papers claim about placements, at this size ${countVerdicts(claims)}`;
+}
+
+function setup(
+  data: TextData,
+  { layers, width, heads, hidden, context, batch, steps, seeds, initialSeeds }: Scale,
+  { text }: RunDescription,
+): Fact[] {
+  const train = data.lengths.train;
+  return [
+    {
+      label: "Text",
+      value: `${text}: ${(train / 1e6).toFixed(1)} MB to train on, ${(data.lengths.validation / 1e6).toFixed(2)} MB held out; bytes as tokens`,
+    },
+    {
+      label: "Model",
+      value: `decoder of ${layers} blocks, width ${width}, ${heads} heads, SwiGLU ${hidden}, RMSNorm, rotary positions`,
+    },
+    {
+      label: "Training",
+      value: `${steps} steps of ${batch} × ${context} tokens; Adam (0.9, 0.95), cosine to a tenth after a warm-up, no clipping`,
+    },
+    {
+      label: "Learning rates",
+      value: "0.003 with matrices N(0, 0.07); 0.01 with N(0, 0.02) where a claim asks for a rate that is too high",
+    },
+    { label: "Seeds", value: `${seeds.length} trained, ${initialSeeds.length} at initialisation` },
+  ];
+}
