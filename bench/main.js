@@ -1,0 +1,144 @@
+#!/usr/bin/env node
+/**
+ * The GPT training step against PyTorch (where `python3` has it) and against this machine's own matrix product, as
+ * ratios in one run: both sides take turns, so that a machine that slows down slows down for both.
+ *
+ *   npm run bench -- [--rounds 3] [--steps 8] [--threads N] [--json file]
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { compile, defaultBackend, grad, NDArray, nn, optim, philoxNormal, Variable } from "../dist/index.js";
+
+const { values: options } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "3" },
+    steps: { type: "string", default: "8" },
+    threads: { type: "string" },
+    json: { type: "string" },
+  },
+});
+const [rounds, steps] = [Number(options.rounds), Number(options.steps)];
+if (options.threads) process.env.LAYERWISE_THREADS = options.threads;
+const here = fileURLToPath(new URL(".", import.meta.url));
+const cache = fileURLToPath(new URL("../.bench", import.meta.url));
+
+const size = { layers: 6, width: 384, heads: 6, context: 256, batch: 8, vocabulary: 512 };
+
+const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+const spread = (numbers) => `${Math.min(...numbers).toFixed(0)}–${Math.max(...numbers).toFixed(0)}`;
+
+/** Milliseconds of each call after the first few. */
+async function time(call, count, warmUp) {
+  const milliseconds = [];
+  for (let i = 0; i < count + warmUp; i++) {
+    const start = performance.now();
+    await call();
+    if (i >= warmUp) milliseconds.push(performance.now() - start);
+  }
+  return milliseconds;
+}
+
+async function trainingStep() {
+  const { layers, width, heads, context, batch, vocabulary } = size;
+  const started = performance.now();
+  const model = nn.gpt({ layers, width, heads, context, vocabulary, norm: "layer", mlp: "gelu", positions: "learned", bias: true });
+  const optimizer = optim.adamW(model.parameters(), { learningRate: 1e-3 });
+  const step = compile(({ tokens, targets }) => {
+    const loss = nn.crossEntropy(model.apply(tokens), targets);
+    optimizer.update(grad(loss, model.parameters()));
+    return { loss };
+  });
+  const ids = Int32Array.from({ length: batch * context }, (_, i) => (i * 7919) % vocabulary);
+  const feeds = {
+    tokens: new NDArray(ids, [batch, context], "int32"),
+    targets: new NDArray(ids.map((id) => (id * 31 + 7) % vocabulary), [batch, context], "int32"),
+  };
+  const { model: onnx } = await step.prepare(feeds);
+  const startUp = performance.now() - started;
+  const parameters = model.parameters().reduce((sum, { size }) => sum + size, 0);
+  const gflops = (model.flopsPerToken() * batch * context) / 1e9;
+  return { run: () => step(feeds), startUp, parameters, gflops, nodes: onnx.graph.node.length };
+}
+
+async function matrixProduct() {
+  const n = 1024;
+  const draw = (site) => new NDArray(philoxNormal({ seed: 1, site }, n * n), [n, n], "float32");
+  const weight = new Variable(draw("b"));
+  // Only a row comes back to the host, so that copying is not what is timed.
+  const product = compile(({ a }) => ({ row: a.matmul(weight).slice({ end: 1 }) }));
+  const feeds = { a: draw("a") };
+  return { run: () => product(feeds), gflops: (2 * n ** 3) / 1e9 };
+}
+
+/** Debian's PyTorch uses whatever BLAS is installed; the reference one is 18 times slower, which would be no contest. */
+function openBlas() {
+  const installed = "/usr/lib/x86_64-linux-gnu/openblas-pthread";
+  if (existsSync(join(installed, "libblas.so.3"))) return installed;
+  const unpacked = join(cache, "blas", installed);
+  if (existsSync(join(unpacked, "libblas.so.3"))) return unpacked;
+  mkdirSync(cache, { recursive: true });
+  if (spawnSync("apt-get", ["download", "libopenblas0-pthread"], { cwd: cache }).status !== 0) return undefined;
+  const deb = readdirSync(cache).find((name) => name.startsWith("libopenblas0-pthread") && name.endsWith(".deb"));
+  return deb && spawnSync("dpkg", ["-x", deb, "blas"], { cwd: cache }).status === 0 ? unpacked : undefined;
+}
+
+function pytorch(threads) {
+  const python = ["/usr/bin/python3", "python3"].find((name) => spawnSync(name, ["-c", "import torch"]).status === 0);
+  if (!python) return undefined;
+  const blas = openBlas();
+  const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...environment } = process.env;
+  const env = { ...environment, ...(blas && { LD_LIBRARY_PATH: blas }) };
+  return () => {
+    const result = spawnSync(python, [join(here, "peers/pytorch-gpt.py"), "--steps", String(steps), "--threads", String(threads)], { env, encoding: "utf8" });
+    if (result.status !== 0) throw new Error(`PyTorch's benchmark failed: ${result.stderr}`);
+    return JSON.parse(result.stdout);
+  };
+}
+
+const backend = await defaultBackend();
+const { threads, engine, version } = backend.description;
+const ours = await trainingStep();
+const product = await matrixProduct();
+const peer = pytorch(threads);
+const times = { ours: [], product: [], peer: [] };
+let peerInfo;
+for (let round = 0; round < rounds; round++) {
+  process.stderr.write(`round ${round + 1} of ${rounds}\n`);
+  times.product.push(...(await time(product.run, 20, 3)));
+  times.ours.push(...(await time(ours.run, steps, 3)));
+  if (peer) {
+    peerInfo = peer();
+    times.peer.push(...peerInfo.stepMilliseconds);
+  }
+}
+const rate = (gflops, milliseconds) => gflops / (milliseconds / 1000);
+const matmul = rate(product.gflops, Math.min(...times.product));
+const achieved = rate(ours.gflops, median(times.ours));
+const result = {
+  date: new Date().toISOString(),
+  machine: `${cpus()[0]?.model.trim()}, ${threads} threads`,
+  engine: `${engine} ${version}`,
+  node: process.versions.node,
+  step: { median: median(times.ours), spread: spread(times.ours), gflops: achieved, nodes: ours.nodes, parameters: ours.parameters, startUp: ours.startUp },
+  matmul,
+  ofMatmul: achieved / matmul,
+  pytorch: peerInfo && { version: peerInfo.version, blas: peerInfo.blas, median: median(times.peer), spread: spread(times.peer), matmul: peerInfo.matmulGflops, ratio: median(times.peer) / median(times.ours) },
+  residentMegabytes: process.memoryUsage().rss / 2 ** 20,
+};
+const lines = [
+  `GPT training step: ${size.layers} layers, width ${size.width}, context ${size.context}, batch ${size.batch}, ${(ours.parameters / 1e6).toFixed(1)} M parameters, AdamW`,
+  `${result.machine}; Node ${result.node}, ${result.engine}`,
+  "",
+  `layerwise     ${result.step.median.toFixed(0)} ms a step (${result.step.spread}), ${achieved.toFixed(0)} GFLOP/s, ${ours.nodes} nodes, ${ours.startUp.toFixed(0)} ms to build and compile`,
+  `this matmul   ${matmul.toFixed(0)} GFLOP/s (1024 × 1024, same run): the step runs at ${(100 * result.ofMatmul).toFixed(0)} % of it`,
+  peerInfo
+    ? `PyTorch       ${result.pytorch.median.toFixed(0)} ms a step (${result.pytorch.spread}), version ${peerInfo.version}, ${peerInfo.blas}: layerwise is ${result.pytorch.ratio.toFixed(2)} times as fast`
+    : "PyTorch       not installed (on Debian: apt-get install python3-torch)",
+];
+process.stdout.write(`${lines.join("\n")}\n`);
+mkdirSync(cache, { recursive: true });
+writeFileSync(options.json ?? join(cache, "bench.json"), `${JSON.stringify(result, null, 2)}\n`);
