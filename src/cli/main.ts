@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { LayerwiseError } from "../tensor/errors.js";
+import { registerGolden } from "./golden.js";
 import { registerPapers } from "./papers.js";
 import { registerStudies } from "./study.js";
 
@@ -12,6 +13,7 @@ const { version, description } = JSON.parse(readFileSync(new URL("../../package.
 
 const program = new Command("layerwise").description(description).version(version);
 registerPapers(program);
+registerGolden(program);
 registerStudies(program);
 
 // `layerwise papers | head` closes the pipe early: that is an end, not an error.

@@ -5,12 +5,14 @@
  *   x = embed(ids) [+ positions];  [x = Norm(x)];  x = block(x) for each block;  logits = head(Norm(x))
  */
 import {
+  type AttentionInputs,
   type Block,
   block,
   causal,
   Embedding,
   type InitializationOptions,
   initialize,
+  isOnStream,
   Linear,
   type Mask,
   type MLPOption,
@@ -19,15 +21,28 @@ import {
   type NormOption,
   normalizesOutput,
   normFactory,
+  type Placement,
   type PlacementOption,
   type Positions,
   type PositionsOption,
   placementStrategy,
   positionsValue,
+  type ResidualStream,
   uninitialized,
   warn,
 } from "../nn/index.js";
-import { arange, fail, formatShape, linear, type Tensor } from "../tensor/index.js";
+import {
+  arange,
+  fail,
+  formatShape,
+  linear,
+  NDArray,
+  philoxUniform,
+  structureChanged,
+  type Tensor,
+} from "../tensor/index.js";
+import { streamOfGPT } from "./gpt-stream.js";
+import { checkNormNames, offsetGains } from "./norm-names.js";
 
 export interface GPTOptions {
   /** One dial: layers = depth, width = 64 · depth, heads of width 64. Anything given beside it wins. */
@@ -67,7 +82,7 @@ export interface GPTOptions {
 }
 
 /** Everything below the head: embeddings, blocks, final norm. */
-class Decoder extends Module {
+class Decoder extends Module<[Tensor, AttentionInputs?]> {
   readonly embed_tokens: Embedding;
   readonly embed_positions: Embedding | undefined;
   readonly embed_norm: Module | undefined;
@@ -90,15 +105,15 @@ class Decoder extends Module {
     return this.embed_norm ? this.embed_norm.apply(x) : x;
   }
 
-  override forward(tokens: Tensor): Tensor {
-    const x = this.layers.reduce((stream, layer) => layer.apply(stream), this.embed(tokens));
+  override forward(tokens: Tensor, inputs?: AttentionInputs): Tensor {
+    const x = this.layers.reduce((stream, layer) => layer.apply(stream, inputs), this.embed(tokens));
     return this.norm ? this.norm.apply(x) : x;
   }
 }
 
-export class GPT extends Module {
+export class GPT extends Module<[Tensor, AttentionInputs?]> {
   readonly model: Decoder;
-  readonly lm_head: Linear | undefined;
+  lm_head: Linear | undefined;
 
   constructor(
     model: Decoder,
@@ -111,10 +126,13 @@ export class GPT extends Module {
     this.lm_head = head;
   }
 
-  /** Logits [B, T, vocabulary] of the next token; tokens int32 [B, T]. Throws where T exceeds the context. */
-  override forward(tokens: Tensor): Tensor {
+  /**
+   * Logits [B, T, vocabulary] of the next token. `tokens`: int32 or int64 [B, T]; `padding`: bool [B, T], false where a
+   * token is none. Throws for other types and shapes, and where T exceeds the context.
+   */
+  override forward(tokens: Tensor, inputs?: AttentionInputs): Tensor {
     this.checkTokens(tokens);
-    return this.head(this.model.apply(tokens));
+    return this.head(this.model.apply(tokens, inputs));
   }
 
   /** The residual stream [B, T, width]: after the embedding, then after each block; all before the final norm. */
@@ -146,6 +164,52 @@ export class GPT extends Module {
     return tied + matrices.reduce((sum, { weight }) => sum + weight.size, 0);
   }
 
+  /**
+   * Load values by path, as `Module.loadStateDict`; `gainOffset: 1` for checkpoints that keep a gain g as g − 1 (Gemma).
+   * Throws where the norms of a block are not those of its placement: Pre-LN and Post-LN share a name.
+   */
+  override loadStateDict(
+    values: ReadonlyMap<string, NDArray>,
+    { gainOffset = 0, ...options }: { readonly strict?: boolean; readonly gainOffset?: number } = {},
+  ): void {
+    checkNormNames(values, this.placements);
+    super.loadStateDict(gainOffset === 0 ? values : offsetGains(values, gainOffset), options);
+  }
+
+  /** Who writes to and reads from the residual stream: what `toPreRMSNorm` and other conversions work on. */
+  residualStream(): ResidualStream {
+    return streamOfGPT(this);
+  }
+
+  /** Give a tied head a matrix of its own, first a copy of the embedding. */
+  async untie(): Promise<void> {
+    if (this.lm_head) return;
+    const { weight, width } = this.model.embed_tokens;
+    const head = uninitialized(() => new Linear(width, this.config.vocabulary, { bias: false }));
+    head.weight.set(await weight.data());
+    this.lm_head = head;
+    structureChanged();
+  }
+
+  /** A few tokens, int32 [2, T], to compare models on. */
+  exampleInput(): NDArray {
+    const { vocabulary, context, seed } = this.config;
+    const T = Math.min(context, 16);
+    const ids = philoxUniform({ seed, site: "example" }, 2 * T).map((u) => Math.floor(u * vocabulary));
+    return NDArray.from(ids, "int32", [2, T]);
+  }
+
+  get placements(): Placement[] {
+    return this.model.layers.map(({ placement }) => placement);
+  }
+
+  /** Warn of a training plan that does not suit the model. `warmup`: steps in which the learning rate rises. */
+  checkTraining({ warmup }: { readonly warmup: number }): void {
+    const post = this.placements.flatMap((placement, layer) => (isOnStream(placement) ? [layer] : []));
+    if (warmup <= 0 && post.length > 0)
+      warn(`gpt: block ${post.join(", ")} is Post-LN, which diverges without a warm-up; warm up for 10 % of the steps`);
+  }
+
   private head(x: Tensor): Tensor {
     return this.lm_head ? this.lm_head.apply(x) : linear(x, this.model.embed_tokens.weight);
   }
@@ -153,6 +217,8 @@ export class GPT extends Module {
   private checkTokens(tokens: Tensor): void {
     const { context } = this.config;
     if (tokens.rank !== 2) fail("shape", `gpt: expected tokens [batch, length], got ${formatShape(tokens.shape)}`);
+    if (tokens.dtype !== "int32" && tokens.dtype !== "int64")
+      fail("dtype", `gpt: expected tokens of int32 or int64, got ${tokens.dtype}; feed NDArray.from(ids, "int32")`);
     if (tokens.dim(1) > context)
       fail(
         "shape",
@@ -245,14 +311,11 @@ function sizes(options: GPTOptions): GPTConfig {
   return { layers: L, width: D, heads: H, kvHeads, headWidth, vocabulary, context, seed };
 }
 
-function warnOfInitialization(
-  placements: readonly ReturnType<ReturnType<typeof placementStrategy>>[],
-  { std, depthScaled }: InitializationOptions,
-): void {
-  if (depthScaled && placements.some(({ kind }) => kind === "layer-norm-scaling"))
+function warnOfInitialization(placements: readonly Placement[], { std, outputs }: InitializationOptions): void {
+  if (outputs === "depth-scaled" && placements.some(({ kind }) => kind === "layer-norm-scaling"))
     warn("gpt: depth-scaled initialisation cancels LayerNorm Scaling, its authors state; use plain N(0, std)");
-  if (std === 0 && placements.some(normalizesOutput))
+  if ((std === 0 || outputs === "zero") && placements.some(normalizesOutput))
     warn(
-      "gpt: matrices start at 0 and an output norm reads them: its gradient is 1/√eps times too large; use a std above 0",
+      "gpt: o_proj and down_proj start at 0 and an output norm reads them: its gradient is 1/√eps times too large; use plain N(0, std)",
     );
 }

@@ -14,6 +14,7 @@ import { bidirectional, type Mask } from "./mask.js";
 import { Module } from "./module.js";
 import type { NormFactory } from "./norm/index.js";
 import type { Positions } from "./positions/index.js";
+import { at } from "./where.js";
 
 export interface AttentionOptions {
   readonly heads: number;
@@ -71,7 +72,7 @@ export class Attention extends Module<[Tensor, AttentionInputs?]> {
   }
 
   override forward(x: Tensor, { padding }: AttentionInputs = {}): Tensor {
-    if (x.rank !== 3) fail("shape", `attention: expected [batch, tokens, width], got ${formatShape(x.shape)}`);
+    if (x.rank !== 3) fail("shape", `${at("attention")}: expected [batch, tokens, width], got ${formatShape(x.shape)}`);
     const [B, T] = [x.dim(0), x.dim(1)];
     const { heads, kvHeads, headWidth: W, positions } = this;
     const perHead = (y: Tensor, n: number): Tensor => y.reshape([B, T, n, W]).transpose([0, 2, 1, 3]); // [B, n, T, W]
@@ -118,7 +119,7 @@ function paddingMask(padding: Tensor, scores: Tensor): Tensor {
   if (padding.dtype !== "bool" || padding.rank !== 2 || padding.dim(0) !== B || padding.dim(1) !== T)
     fail(
       "shape",
-      `attention: expected padding to be bool[${B}, ${T}] (batch, keys), got ${padding.dtype}${formatShape(padding.shape)}`,
+      `${at("attention")}: expected padding to be bool[${B}, ${T}] (batch, keys), got ${padding.dtype}${formatShape(padding.shape)}`,
     );
   return padding.reshape([B, 1, 1, T]);
 }

@@ -2,6 +2,7 @@
 import { fail, embedding as lookUp, type Tensor, Variable } from "../tensor/index.js";
 import { normal } from "./initial.js";
 import { Module } from "./module.js";
+import { at } from "./where.js";
 
 export interface EmbeddingOptions {
   /** Subtract from every row its mean (Pre-RMSNorm and Pre-CRMSNorm Transformers, 2023). Default false. */
@@ -12,14 +13,10 @@ export interface EmbeddingOptions {
 
 export class Embedding extends Module {
   readonly weight: Variable; // [count, width]
-  readonly zeroMeanOutput: boolean;
+  zeroMeanOutput: boolean;
 
   /** Throws where `count` or `width` is no positive whole number. First values: N(0, 0.02); see `initialize`. */
-  constructor(
-    readonly count: number,
-    readonly width: number,
-    { zeroMeanOutput = false, trainable = true }: EmbeddingOptions = {},
-  ) {
+  constructor(count: number, width: number, { zeroMeanOutput = false, trainable = true }: EmbeddingOptions = {}) {
     super();
     for (const [name, n] of Object.entries({ count, width }))
       if (!Number.isInteger(n) || n < 1)
@@ -28,9 +25,16 @@ export class Embedding extends Module {
     this.zeroMeanOutput = zeroMeanOutput;
   }
 
+  get width(): number {
+    return this.weight.dim(1);
+  }
+
   override forward(ids: Tensor): Tensor {
     if (ids.dtype !== "int32" && ids.dtype !== "int64")
-      fail("dtype", `Embedding: expected ids of int32 or int64, got ${ids.dtype}; cast them with ids.cast("int32")`);
+      fail(
+        "dtype",
+        `${at("Embedding")}: expected ids of int32 or int64, got ${ids.dtype}; cast them with ids.cast("int32")`,
+      );
     const rows = lookUp(this.weight, ids);
     return this.zeroMeanOutput ? rows.sub(rows.mean(-1, { keepDims: true })) : rows;
   }

@@ -11,6 +11,17 @@ export * from "./mlp.js";
 export * from "./module.js";
 export * from "./norm/index.js";
 export { type Observation, observe } from "./observe.js";
+export { foldInputNorms, foldNormScale } from "./placement/fold.js";
 export * from "./placement/index.js";
+export * from "./placement/pre-rms-norm.js";
+export {
+  linearWriter,
+  type ResidualStream,
+  type StreamModel,
+  type StreamReader,
+  type StreamWriter,
+  streamOfBlock,
+} from "./placement/stream.js";
 export * from "./positions/index.js";
+export { clone } from "./surgery.js";
 export { onWarning, warn } from "./warn.js";

@@ -13,10 +13,11 @@ export interface InitializationOptions {
   /** Standard deviation of embeddings (default: as the matrices). */
   readonly embeddingStd?: number;
   /**
-   * Divide the std of the matrices that write to the residual stream (o_proj, down_proj) by √(2 · depth), as GPT-2
-   * (default false). Cancels LayerNorm Scaling: do not use both.
+   * Matrices that write to the residual stream (o_proj, down_proj): as all others ("plain", default), with std / √(2L)
+   * for L blocks ("depth-scaled", as GPT-2; it cancels LayerNorm Scaling), or all zero ("zero"; not before an output
+   * norm, whose gradient at 0 is 1/√ε times too large).
    */
-  readonly depthScaled?: boolean;
+  readonly outputs?: "plain" | "depth-scaled" | "zero";
   readonly seed?: number;
 }
 
@@ -24,12 +25,13 @@ const writesToStream = /(^|\.)(o_proj|down_proj)$/;
 
 /** Throws for a standard deviation that is negative or not finite. */
 export function initialize(model: AnyModule, options: InitializationOptions = {}): void {
-  const { std = 0.02, embeddingStd = std, depthScaled = false, seed = 0 } = options;
-  for (const [name, value] of Object.entries({ std, embeddingStd }))
-    if (!Number.isFinite(value) || value < 0)
-      fail("argument", `initialize: expected ${name} of at least 0, got ${value}`);
+  const { std = 0.02, embeddingStd = std, outputs = "plain", seed = 0 } = options;
   const modules = [...model.namedModules()];
   const writers = modules.filter(([path]) => writesToStream.test(path)).length; // two for each block
+  const outputStd = { plain: std, "depth-scaled": std / Math.sqrt(Math.max(1, writers)), zero: 0 }[outputs];
+  for (const [name, value] of Object.entries({ std, embeddingStd, [`outputs "${outputs}"`]: outputStd }))
+    if (!Number.isFinite(value) || value < 0)
+      fail("argument", `initialize: expected ${name} of at least 0, got ${value}`);
   const draw = (variable: Variable, path: string, deviation: number) =>
     variable.set(
       new NDArray(
@@ -40,9 +42,9 @@ export function initialize(model: AnyModule, options: InitializationOptions = {}
     );
   for (const [path, module] of modules) {
     const at = (name: string) => (path ? `${path}.${name}` : name);
-    if (module instanceof Embedding) draw(module.weight, at("weight"), embeddingStd);
+    if (module instanceof Embedding && module.weight.trainable) draw(module.weight, at("weight"), embeddingStd);
     if (!(module instanceof Linear)) continue;
-    draw(module.weight, at("weight"), depthScaled && writesToStream.test(path) ? std / Math.sqrt(writers) : std);
+    draw(module.weight, at("weight"), writesToStream.test(path) ? outputStd : std);
     module.bias?.set(NDArray.zeros(module.bias.shape));
   }
 }

@@ -2,6 +2,7 @@
 import { fail, formatShape, linear as product, type Tensor, Variable } from "../tensor/index.js";
 import { uniform } from "./initial.js";
 import { Module } from "./module.js";
+import { at } from "./where.js";
 
 export interface LinearOptions {
   /** Add b [out] (default true). */
@@ -16,14 +17,10 @@ export interface LinearOptions {
 export class Linear extends Module {
   readonly weight: Variable; // [out, in]
   readonly bias: Variable | undefined; // [out]
-  readonly zeroMeanOutput: boolean;
+  zeroMeanOutput: boolean;
 
   /** Throws where `inputs` or `outputs` is no positive whole number. First values: U(±1/√in); see `initialize`. */
-  constructor(
-    readonly inputs: number,
-    readonly outputs: number,
-    { bias = true, zeroMeanOutput = false }: LinearOptions = {},
-  ) {
+  constructor(inputs: number, outputs: number, { bias = true, zeroMeanOutput = false }: LinearOptions = {}) {
     super();
     for (const [name, n] of Object.entries({ inputs, outputs }))
       if (!Number.isInteger(n) || n < 1)
@@ -33,11 +30,19 @@ export class Linear extends Module {
     this.zeroMeanOutput = zeroMeanOutput;
   }
 
+  get inputs(): number {
+    return this.weight.dim(1);
+  }
+
+  get outputs(): number {
+    return this.weight.dim(0);
+  }
+
   override forward(x: Tensor): Tensor {
     if (x.rank === 0 || x.dim(-1) !== this.inputs)
       fail(
         "shape",
-        `Linear: expected last axis ${this.inputs}, got ${formatShape(x.shape)}; was the model built with width ${this.inputs}?`,
+        `${at("Linear")}: expected last axis ${this.inputs}, got ${formatShape(x.shape)}; was the model built with width ${this.inputs}?`,
       );
     if (!this.zeroMeanOutput) return product(x, this.weight, this.bias);
     return product(x, centred(this.weight), this.bias && centred(this.bias));

@@ -10,6 +10,7 @@
 import { fail, formatShape, type Tensor, Variable } from "../../tensor/index.js";
 import { filled } from "../initial.js";
 import { Module } from "../module.js";
+import { at } from "../where.js";
 import { checkEpsilon } from "./epsilon.js";
 
 export interface CRMSNormOptions {
@@ -36,7 +37,7 @@ export class CRMSNorm extends Module {
 
   override forward(c: Tensor): Tensor {
     if (c.rank === 0 || c.dim(-1) !== this.entries)
-      fail("shape", `CRMSNorm: expected last axis ${this.entries}, got ${formatShape(c.shape)}`);
+      fail("shape", `${at("CRMSNorm")}: expected last axis ${this.entries}, got ${formatShape(c.shape)}`);
     const y = c.dtype === "float16" ? this.normalize(c.cast("float32")).cast("float16") : this.normalize(c);
     return this.weight ? y.mul(this.weight) : y;
   }

@@ -12,6 +12,7 @@
 import { fail, formatShape, NDArray, type Tensor, Variable } from "../../tensor/index.js";
 import { filled } from "../initial.js";
 import { Module } from "../module.js";
+import { at } from "../where.js";
 import { checkEpsilon } from "./epsilon.js";
 
 export interface LayerNormOptions {
@@ -52,7 +53,7 @@ export class LayerNorm extends Module {
     if (!this.normalizedShape.every((n, i) => n === a.shape[a.rank - k + i]))
       fail(
         "shape",
-        `LayerNorm: expected the last ${k === 1 ? "axis" : `${k} axes`} to be ${formatShape(this.normalizedShape)}, got ${formatShape(a.shape)}; was the model built with width ${this.normalizedShape.at(-1)}?`,
+        `${at("LayerNorm")}: expected the last ${k === 1 ? "axis" : `${k} axes`} to be ${formatShape(this.normalizedShape)}, got ${formatShape(a.shape)}; was the model built with width ${this.normalizedShape.at(-1)}?`,
       );
     return a.layerNorm({ axes: k, weight: this.weight, bias: this.bias, eps: this.eps });
   }

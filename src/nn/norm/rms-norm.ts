@@ -11,6 +11,7 @@
 import { fail, formatShape, NDArray, type Tensor, Variable } from "../../tensor/index.js";
 import { filled } from "../initial.js";
 import { Module } from "../module.js";
+import { at } from "../where.js";
 import { checkEpsilon } from "./epsilon.js";
 
 export interface RMSNormOptions {
@@ -47,7 +48,7 @@ export class RMSNorm extends Module {
     if (x.rank === 0 || x.dim(-1) !== this.width)
       fail(
         "shape",
-        `RMSNorm: expected last axis ${this.width}, got ${formatShape(x.shape)}; was the model built with width ${this.width}?`,
+        `${at("RMSNorm")}: expected last axis ${this.width}, got ${formatShape(x.shape)}; was the model built with width ${this.width}?`,
       );
     const gain = this.gainOffset === 0 ? this.weight : this.weight?.add(this.gainOffset);
     const y = x.rmsNorm({ weight: gain, eps: this.eps });

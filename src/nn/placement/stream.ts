@@ -1,0 +1,96 @@
+/**
+ * Who writes to a model's residual stream and who reads it, by path. A Pre-LN model that can say so can be converted:
+ * its gains folded, its writers recentred, its stream compressed.
+ */
+import { fail, type NDArray } from "../../tensor/index.js";
+import { Attention } from "../attention.js";
+import type { Block } from "../block.js";
+import { Linear } from "../linear.js";
+import { GatedMLP, MLP } from "../mlp.js";
+import type { AnyModule } from "../module.js";
+import { isPre } from "./placement.js";
+
+/** A variable whose output is added to the stream; `axis` is the one that runs over the stream's features. */
+export interface StreamWriter {
+  readonly path: string;
+  readonly axis: number;
+}
+
+/** Every reader starts with a norm; what follows is linear, so that the norm's gain can be folded into it. */
+export interface StreamReader {
+  readonly norm: string;
+  /** Paths of the `Linear`s that read the norm's output. */
+  readonly linears: readonly string[];
+  /** The norm's output is multiplied by this first (LayerNorm Scaling). */
+  readonly scale?: number;
+}
+
+export interface ResidualStream {
+  readonly width: number;
+  readonly writers: readonly StreamWriter[];
+  readonly readers: readonly StreamReader[];
+  /** A norm on the embeddings, which the stream starts with. */
+  readonly start?: string | undefined;
+  /** The head reads the token embedding's table. */
+  readonly tied: boolean;
+  /** Dropout on what is added to the stream. */
+  readonly dropout: number;
+}
+
+export interface StreamModel extends AnyModule {
+  /** Throws where the stream is read or written in another way, with the reason. */
+  residualStream(): ResidualStream;
+  /** Give a tied head a matrix of its own. */
+  untie(): Promise<void>;
+  /** A small input of the kind the model takes, to compare models on. */
+  exampleInput(): NDArray;
+}
+
+type Sublayers = Pick<ResidualStream, "writers" | "readers">;
+
+/** The part of one Pre-LN block at `path`. Throws for other placements and for modules that are not plain. */
+export function streamOfBlock(path: string, block: Block): Sublayers {
+  const { placement, self_attn: attention, mlp } = block;
+  if (!isPre(placement))
+    fail(
+      "conversion",
+      `${path} is "${placement.kind}": only in Pre-LN blocks does every reader start with a norm and the stream stay free of them`,
+    );
+  if (!(attention instanceof Attention))
+    fail("conversion", `${path}.self_attn is a ${attention.constructor.name}; expected Attention`);
+  if (!(mlp instanceof MLP || mlp instanceof GatedMLP))
+    fail("conversion", `${path}.mlp is a ${mlp.constructor.name}; expected MLP or GatedMLP`);
+  const inputs = {
+    self_attn: ["q_proj", "k_proj", "v_proj"],
+    mlp: mlp instanceof MLP ? ["up_proj"] : ["gate_proj", "up_proj"],
+  };
+  const reader = (sublayer: "self_attn" | "mlp"): StreamReader => {
+    const { input, scale = 1 } = sublayer === "mlp" ? placement.mlp : placement.attention;
+    return { norm: `${path}.${input}`, linears: inputs[sublayer].map((name) => `${path}.${sublayer}.${name}`), scale };
+  };
+  for (const [name, linear] of Object.entries({ "self_attn.o_proj": attention.o_proj, "mlp.down_proj": mlp.down_proj }))
+    requirePlain(`${path}.${name}`, linear);
+  return {
+    writers: [
+      ...linearWriter(`${path}.self_attn.o_proj`, attention.o_proj),
+      ...linearWriter(`${path}.mlp.down_proj`, mlp.down_proj),
+    ],
+    readers: [reader("self_attn"), reader("mlp")],
+  };
+}
+
+/** A linear layer's weight and bias, which both write to the stream. */
+export const linearWriter = (path: string, { bias }: Linear): StreamWriter[] => [
+  { path: `${path}.weight`, axis: 0 },
+  ...(bias ? [{ path: `${path}.bias`, axis: 0 }] : []),
+];
+
+/** Adapters and other wrappers add to the stream beside the weight: they must be merged first. */
+function requirePlain(path: string, module: AnyModule): void {
+  const extra = [...module.namedVariables().keys()].filter((name) => name !== "weight" && name !== "bias");
+  if (!(module instanceof Linear) || extra.length > 0)
+    fail(
+      "conversion",
+      `${path} is a ${module.constructor.name}${extra.length ? ` with ${extra.join(", ")}` : ""}, which writes to the stream beside a plain weight; merge it first`,
+    );
+}
