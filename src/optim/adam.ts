@@ -7,6 +7,8 @@ export interface AdamOptions {
   readonly betas?: readonly [number, number];
   readonly eps?: number;
   readonly weightDecay?: number;
+  /** Divide by the largest second moment so far (On the Convergence of Adam and Beyond, 2018). Default false. */
+  readonly amsgrad?: boolean;
 }
 
 type Settings = Required<AdamOptions>;
@@ -33,13 +35,16 @@ function build(
   weightDecay: number,
   decoupled: boolean,
 ): Optimizer {
-  const defaults: Settings = { betas: [0.9, 0.999], eps: 1e-8, weightDecay, ...own };
+  const defaults: Settings = { betas: [0.9, 0.999], eps: 1e-8, weightDecay, amsgrad: false, ...own };
+  const moments = [defaults, ...groups.map(({ options }) => options)].some(({ amsgrad }) => amsgrad)
+    ? ["m", "v", "vMax"]
+    : ["m", "v"];
   return optimizer<Settings>(
     name,
     parameters,
     defaults,
     groups as readonly Group<Settings>[],
-    ["m", "v"],
+    moments,
     ({ parameter: θ, gradient, options: o, step, moment }) => {
       const [β1, β2] = o.betas;
       const decay = o.weightDecay > 0;
@@ -49,13 +54,15 @@ function build(
       const v = vOld.mul(β2).add(g.square().mul(1 - β2));
       mOld.assign(m);
       vOld.assign(v);
+      const bound = o.amsgrad ? moment("vMax").maximum(v) : v;
+      if (o.amsgrad) moment("vMax").assign(bound);
       // Scalars first, so that each parameter is passed over as few times as can be:
       // η m̂ / (√v̂ + eps) = (η √c₂ / c₁) · m / (√v + eps √c₂)
       const c1 = correction(β1, step);
       const root = correction(β2, step).sqrt();
       const rate = root.div(c1).mul(o.learningRate);
       const shrunk = decay && decoupled ? θ.mul(shrink(o)) : θ;
-      return shrunk.sub(m.mul(rate).div(v.sqrt().add(root.mul(o.eps))));
+      return shrunk.sub(m.mul(rate).div(bound.sqrt().add(root.mul(o.eps))));
     },
   );
 }

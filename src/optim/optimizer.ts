@@ -21,16 +21,31 @@ export interface Optimizer {
   state(): Map<string, Variable>;
 }
 
-/** The update of one parameter: its next value, given gradient, options and its own named state. */
+/** The update of one tensor of parameters: its next value, given gradient, options and its own named state. */
 export type Rule<Options> = (context: {
-  readonly parameter: Variable;
+  readonly parameter: Tensor;
   readonly gradient: Tensor;
   readonly options: Options;
   /** Updates so far, as float32, counting this one. */
   readonly step: Tensor;
-  /** A variable of the parameter's shape, zero at first; created once. */
+  /** A variable of the parameter's shape, zero at first. */
   readonly moment: (name: string) => Variable;
 }) => Tensor;
+
+/**
+ * What is updated by one expression: a large parameter, or all small ones of a group laid end to end. A model has many
+ * small tensors (gains, biases), and a dozen operations on each would cost more to start than to do.
+ */
+interface Unit<Options> {
+  readonly name: string;
+  readonly parameters: readonly Variable[];
+  readonly indices: readonly number[];
+  readonly options: Options;
+  readonly moments: ReadonlyMap<string, Variable>;
+}
+
+/** Elements up to which a parameter is small: copying it costs less than starting its operations. */
+const small = 16384;
 
 export function optimizer<Options extends object>(
   name: string,
@@ -42,40 +57,87 @@ export function optimizer<Options extends object>(
 ): Optimizer {
   if (parameters.length === 0) fail("argument", `${name}: got no parameters; is the whole model frozen?`);
   const labels = parameterNames(parameters);
-  const options = parameters.map((_, i) => merge(name, defaults, groups, labels[i] as string));
+  const units = divide(name, parameters, labels, defaults, groups, moments);
   const step = new Variable(NDArray.zeros([]), { name: `${name}.step`, trainable: false });
   const state = new Map<string, Variable>([["step", step]]);
-  for (const [i, parameter] of parameters.entries())
-    for (const moment of moments) {
-      const key = `${labels[i]}.${moment}`;
-      state.set(
-        key,
-        new Variable(NDArray.zeros(parameter.shape, parameter.dtype), { name: `${name}.${key}`, trainable: false }),
-      );
-    }
+  for (const unit of units)
+    for (const [moment, variable] of unit.moments) state.set(`${unit.name}.${moment}`, variable);
   return {
     parameters,
     state: () => state,
     update(gradients) {
-      if (gradients.length !== parameters.length)
-        fail(
-          "gradient",
-          `${name}: ${gradients.length} gradients for ${parameters.length} parameters; take grad(loss, optimizer.parameters)`,
-        );
+      checkGradients(name, parameters, gradients, labels);
       const count = step.add(1);
       step.assign(count);
-      for (const [i, parameter] of parameters.entries()) {
-        const gradient = gradients[i] as Tensor;
-        if (!sameShape(gradient.shape, parameter.shape))
-          fail(
-            "gradient",
-            `${name}: gradient ${i} has shape ${formatShape(gradient.shape)}, parameter "${labels[i]}" ${formatShape(parameter.shape)}`,
-          );
-        const moment = (key: string) => state.get(`${labels[i]}.${key}`) as Variable;
-        parameter.assign(rule({ parameter, gradient, options: options[i] as Options, step: count, moment }));
+      for (const { parameters: own, indices, options, moments: state } of units) {
+        const gradient = join(indices.map((i) => gradients[i] as Tensor));
+        const moment = (key: string) => state.get(key) as Variable;
+        const next = rule({ parameter: join(own), gradient, options, step: count, moment });
+        for (const [i, value] of divideLike(next, own).entries()) (own[i] as Variable).assign(value);
       }
     },
   };
+}
+
+const join = (tensors: readonly Tensor[]): Tensor =>
+  tensors.length === 1 ? (tensors[0] as Tensor) : concat(tensors.map((x) => x.reshape([-1])));
+
+const divideLike = (flat: Tensor, parts: readonly Variable[]): Tensor[] =>
+  parts.length === 1
+    ? [flat]
+    : flat.split(parts.map(({ size }) => size)).map((piece, i) => piece.reshape((parts[i] as Variable).shape));
+
+function divide<Options extends object>(
+  name: string,
+  parameters: readonly Variable[],
+  labels: readonly string[],
+  defaults: Options,
+  groups: readonly Group<Options>[],
+  moments: readonly string[],
+): Unit<Options>[] {
+  const members = new Map<string, { group: number; indices: number[] }>();
+  for (const [i, { size, dtype }] of parameters.entries()) {
+    const group = groups.findIndex(({ match }) => pattern(match)(labels[i] as string));
+    const key = size <= small ? `small.${group + 1}.${dtype}` : (labels[i] as string);
+    const unit = members.get(key) ?? { group, indices: [] };
+    unit.indices.push(i);
+    members.set(key, unit);
+  }
+  return [...members].map(([key, { group, indices }]) => {
+    const own = indices.map((i) => parameters[i] as Variable);
+    const [first] = own as [Variable];
+    const shape = own.length === 1 ? first.shape : [own.reduce((sum, { size }) => sum + size, 0)];
+    const made = moments.map((moment) => {
+      const variable = new Variable(NDArray.zeros(shape, first.dtype), {
+        name: `${name}.${key}.${moment}`,
+        trainable: false,
+      });
+      return [moment, variable] as const;
+    });
+    const options = checkOptions(name, { ...defaults, ...groups[group]?.options });
+    return { name: key, parameters: own, indices, options, moments: new Map(made) };
+  });
+}
+
+function checkGradients(
+  name: string,
+  parameters: readonly Variable[],
+  gradients: readonly Tensor[],
+  labels: readonly string[],
+): void {
+  if (gradients.length !== parameters.length)
+    fail(
+      "gradient",
+      `${name}: ${gradients.length} gradients for ${parameters.length} parameters; take grad(loss, optimizer.parameters)`,
+    );
+  for (const [i, { shape }] of gradients.entries()) {
+    const expected = (parameters[i] as Variable).shape;
+    if (!sameShape(shape, expected))
+      fail(
+        "gradient",
+        `${name}: gradient ${i} has shape ${formatShape(shape)}, parameter "${labels[i]}" ${formatShape(expected)}`,
+      );
+  }
 }
 
 /** Paths where parameters have them (after `model.parameters()`), else their position. */
@@ -87,14 +149,7 @@ function parameterNames(parameters: readonly Variable[]): string[] {
   return names;
 }
 
-function merge<Options extends object>(
-  name: string,
-  defaults: Options,
-  groups: readonly Group<Options>[],
-  path: string,
-): Options {
-  const group = groups.find(({ match }) => pattern(match)(path));
-  const options = { ...defaults, ...group?.options };
+function checkOptions<Options extends object>(name: string, options: Options): Options {
   for (const [key, value] of Object.entries(options))
     if (typeof value === "number" && !(value >= 0 && Number.isFinite(value)))
       fail("argument", `${name}: ${key} must be a number of at least 0, got ${value}`);
