@@ -12,7 +12,12 @@ import { type Batch, checkBatch, type ResidualStack, remember } from "./stack.js
 
 type Block = { apply(x: Tensor): Tensor };
 
-const gatedProgram = remember((model: ResidualStack) =>
+/** A scalar to judge a model by, from logits [batch, tokens, vocabulary] and targets [batch, tokens]; default: the loss. */
+export type Metric = (logits: Tensor, targets: Tensor) => Tensor;
+
+const gatedPrograms = remember((model: ResidualStack) => remember((metric: Metric) => gatedProgram(model, metric)));
+
+const gatedProgram = (model: ResidualStack, metric: Metric) =>
   compile(({ tokens, targets, keep }: { tokens: Tensor; targets: Tensor; keep: Tensor }) => {
     const [embedded] = model.hiddenStates(tokens) as [Tensor];
     const blocks = model.model.layers as readonly Block[];
@@ -20,9 +25,10 @@ const gatedProgram = remember((model: ResidualStack) =>
       (x, block, l) => where(keep.slice({ start: l, end: l + 1 }).greater(0), block.apply(x), x),
       embedded,
     );
-    return { loss: crossEntropy(model.readout(last), targets) };
-  }),
-);
+    return { loss: metric(model.readout(last), targets) };
+  });
+
+const meanCrossEntropy: Metric = (logits, targets) => crossEntropy(logits, targets);
 
 export interface DropEffect {
   readonly loss: number;
@@ -31,31 +37,45 @@ export interface DropEffect {
   readonly delta: readonly number[];
 }
 
-/** Mean over batches. Throws where blocks share parameters (dropping one use drops none), or a loss is not finite. */
-export async function dropEffect(model: ResidualStack, batches: readonly Batch[]): Promise<DropEffect> {
+/**
+ * Mean over batches, each weighted by its number of targets. Throws where blocks share parameters (dropping one use
+ * drops none), or the metric is not finite.
+ */
+export async function dropEffect(
+  model: ResidualStack,
+  batches: readonly Batch[],
+  { metric = meanCrossEntropy }: { readonly metric?: Metric } = {},
+): Promise<DropEffect> {
   const { layers } = model.model;
   if (batches.length === 0) fail("argument", "dropEffect: expected at least one batch");
   for (const batch of batches) checkBatch("dropEffect", batch);
-  if (
-    new Set(layers.flatMap((layer) => [...layer.namedVariables().values()])).size <
-    layers.reduce((n, layer) => n + layer.namedVariables().size, 0)
-  )
+  const variables = layers.flatMap((layer) => [...layer.namedVariables().values()]);
+  if (new Set(variables).size < variables.length)
     fail("argument", "dropEffect: some blocks share their weights, so dropping one is not defined");
-  const loss = (without: number) => meanLoss(model, batches, without);
+  const loss = (without: number) => meanMetric(model, batches, without, metric);
   const full = await loss(-1);
   const lossWithout: number[] = [];
   for (const l of layers.keys()) lossWithout.push(await loss(l));
   return { loss: full, lossWithout, delta: lossWithout.map((v) => v - full) };
 }
 
-async function meanLoss(model: ResidualStack, batches: readonly Batch[], without: number): Promise<number> {
+async function meanMetric(
+  model: ResidualStack,
+  batches: readonly Batch[],
+  without: number,
+  metric: Metric,
+): Promise<number> {
   const keep = NDArray.from(model.model.layers.map((_, l) => Number(l !== without)));
-  let sum = 0;
-  for (const { tokens, targets } of batches) sum += (await gatedProgram(model)({ tokens, targets, keep })).loss.item();
+  let [sum, count] = [0, 0];
+  for (const { tokens, targets } of batches) {
+    const weight = targets.toNumbers().filter((target) => target !== -100).length;
+    sum += weight * (await gatedPrograms(model)(metric)({ tokens, targets, keep })).loss.item();
+    count += weight;
+  }
   if (!Number.isFinite(sum))
     fail(
       "numeric",
-      `dropEffect: the loss ${without < 0 ? "of the whole model" : `without model.layers.${without}`} is not finite`,
+      `dropEffect: the metric ${without < 0 ? "of the whole model" : `without model.layers.${without}`} is not finite`,
     );
-  return sum / batches.length;
+  return sum / count;
 }

@@ -1,5 +1,11 @@
-export { type DropEffect, dropEffect } from "./drop-effect.js";
-export { diagnosticsCsv, type LayerDiagnostics, layerDiagnostics } from "./layer-diagnostics.js";
+export { type DropEffect, dropEffect, type Metric } from "./drop-effect.js";
+export {
+  type DiagnosticsOptions,
+  diagnosticsCsv,
+  diagnosticsText,
+  type LayerDiagnostics,
+  layerDiagnostics,
+} from "./layer-diagnostics.js";
 export { gradNormByLayer, type LayerStatistics, layerStatistics, residualStats } from "./layer-statistics.js";
 export {
   type AngularOptions,
@@ -7,6 +13,7 @@ export {
   blockInfluence,
   hiddenStates,
   normalizeRows,
+  type StatesOptions,
   type TokenChoice,
 } from "./similarity.js";
 export type { Batch, ResidualStack } from "./stack.js";

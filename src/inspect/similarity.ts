@@ -14,10 +14,27 @@ const statesProgram = remember((model: ResidualStack) =>
   compile(({ tokens }: { tokens: Tensor }) => ({ states: stack(model.hiddenStates(tokens)) })),
 );
 
-/** [L + 1, batch, tokens, width]: the stream before the first block and after each. */
-export async function hiddenStates(model: ResidualStack, tokens: NDArray): Promise<NDArray> {
+const normedProgram = remember((model: ResidualStack) =>
+  compile(({ tokens }: { tokens: Tensor }) => {
+    const states = model.hiddenStates(tokens);
+    const last = states.at(-1) as Tensor;
+    return { states: stack([...states.slice(0, -1), model.model.norm?.apply(last) ?? last]) };
+  }),
+);
+
+export interface StatesOptions {
+  /** The last state after the final norm, as Hugging Face's hidden states are (default: the raw stream). */
+  readonly afterFinalNorm?: boolean;
+}
+
+/** [L + 1, batch, tokens, width]: the stream before the first block and after each. Throws for an empty batch. */
+export async function hiddenStates(
+  model: ResidualStack,
+  tokens: NDArray,
+  { afterFinalNorm = false }: StatesOptions = {},
+): Promise<NDArray> {
   if (tokens.size === 0) fail("shape", `hiddenStates: the batch [${tokens.shape.join(", ")}] is empty`);
-  return (await statesProgram(model)({ tokens })).states;
+  return (await (afterFinalNorm ? normedProgram : statesProgram)(model)({ tokens })).states;
 }
 
 /** Which token stands for a sample: its last, its first (a class token), or the mean over all. */
@@ -25,28 +42,28 @@ export type TokenChoice = "last" | "first" | "mean";
 
 export interface AngularOptions {
   readonly token?: TokenChoice;
-  /** Tokens of each sample that are not padding (default: all), so that "last" is the true last one. */
+  /** Tokens of each sample that are not padding (default: all), so that "last" is the true last one; over all batches. */
   readonly lengths?: readonly number[];
   /** Largest gap n (default L). */
   readonly maxSpan?: number;
 }
 
 /**
- * Row n - 1, column l; null where l + n is beyond the last state. The cosine is clamped, so equal states have distance
- * exactly 0; a zero vector has no direction and counts as 0.5. Throws where maxSpan exceeds the blocks.
+ * Row n - 1, column l; null where l + n is beyond the last state. `states` as `hiddenStates` gives them, of one batch or
+ * of several. The cosine is clamped, so equal states have distance exactly 0; a zero vector has no direction and counts
+ * as 0.5. Throws where maxSpan exceeds the blocks, and where a state is not finite, naming the layer.
  */
 export function angularDistance(
-  states: NDArray,
+  states: NDArray | readonly NDArray[],
   { token = "last", lengths, maxSpan }: AngularOptions = {},
 ): (number | null)[][] {
-  const [count, batch] = states.shape as [number, number, number, number];
+  const batches = listOf("angularDistance", states);
+  const count = batches[0]?.shape[0] as number;
   const span = maxSpan ?? count - 1;
   if (count < 2) fail("argument", "angularDistance: expected at least one block");
   if (!Number.isInteger(span) || span < 1 || span > count - 1)
     fail("argument", `angularDistance: maxSpan must be in 1..${count - 1}, got ${span}`);
-  const vectors = Array.from({ length: count }, (_, l) =>
-    Array.from({ length: batch }, (_, b) => tokenVector(states, l, b, token, lengths?.[b])),
-  );
+  const vectors = Array.from({ length: count }, (_, l) => samplesOf(batches, l, token, lengths));
   return Array.from({ length: span }, (_, row) =>
     Array.from({ length: count - 1 }, (_, l) => {
       const other = vectors[l + row + 1];
@@ -54,9 +71,32 @@ export function angularDistance(
       const angles = (vectors[l] as Float64Array[]).map(
         (v, b) => Math.acos(cosine(v, other[b] as Float64Array)) / Math.PI,
       );
-      return angles.reduce((a, b) => a + b, 0) / batch;
+      return angles.reduce((a, b) => a + b, 0) / angles.length;
     }),
   );
+}
+
+/** The vectors that stand for the samples of all batches after `l` blocks. */
+function samplesOf(
+  batches: readonly NDArray[],
+  l: number,
+  token: TokenChoice,
+  lengths: readonly number[] | undefined,
+): Float64Array[] {
+  const vectors: Float64Array[] = [];
+  for (const states of batches)
+    for (let b = 0; b < (states.shape[1] as number); b++)
+      vectors.push(tokenVector(states, l, b, token, lengths?.[vectors.length]));
+  if (!vectors.every((vector) => vector.every(Number.isFinite)))
+    fail("numeric", `angularDistance: the stream after ${l} blocks is not finite`);
+  return vectors;
+}
+
+function listOf(name: string, states: NDArray | readonly NDArray[]): readonly NDArray[] {
+  const batches = "shape" in states ? [states] : states;
+  if (batches.length === 0 || batches.some(({ size }) => size === 0))
+    fail("argument", `${name}: expected the states of at least one batch that is not empty`);
+  return batches;
 }
 
 /** Each row clipped to its 1st and 99th percentile (linear interpolation), then stretched to [0, 1]; a constant row is 0. */
@@ -70,15 +110,23 @@ export function normalizeRows(rows: readonly (readonly (number | null)[])[]): (n
   });
 }
 
-/** 1 - mean cosine between the input and the output of each block, over all tokens. */
-export function blockInfluence(states: NDArray): number[] {
-  const [count, batch, tokens, width] = states.shape as [number, number, number, number];
-  const rows = batch * tokens;
-  const vector = (l: number, row: number) => slice(states, (l * rows + row) * width, width);
-  return Array.from({ length: count - 1 }, (_, l) => {
-    let sum = 0;
-    for (let row = 0; row < rows; row++) sum += cosine(vector(l, row), vector(l + 1, row));
-    return 1 - sum / rows;
+/**
+ * 1 - mean cosine between the input and the output of each block, over all tokens of one batch or of several. Throws
+ * where a state is not finite, naming the layer.
+ */
+export function blockInfluence(states: NDArray | readonly NDArray[]): number[] {
+  const batches = listOf("blockInfluence", states);
+  return Array.from({ length: (batches[0]?.shape[0] as number) - 1 }, (_, l) => {
+    let [sum, tokens] = [0, 0];
+    for (const batch of batches) {
+      const [, size, length, width] = batch.shape as [number, number, number, number];
+      const rows = size * length;
+      const vector = (layer: number, row: number) => slice(batch, (layer * rows + row) * width, width);
+      for (let row = 0; row < rows; row++) sum += cosine(vector(l, row), vector(l + 1, row));
+      tokens += rows;
+    }
+    if (!Number.isFinite(sum)) fail("numeric", `blockInfluence: the stream around block ${l} is not finite`);
+    return 1 - sum / tokens;
   });
 }
 

@@ -3,7 +3,11 @@ import type { AnyModule, Module } from "../nn/index.js";
 import { fail, type NDArray, type Tensor } from "../tensor/index.js";
 
 export interface ResidualStack extends AnyModule {
-  readonly model: { readonly layers: readonly Module<[Tensor, ...never[]]>[] };
+  readonly model: {
+    readonly layers: readonly Module<[Tensor, ...never[]]>[];
+    /** The norm before the head. */
+    readonly norm?: Module | undefined;
+  };
   /** The stream before the first block and after each; all before the final norm. */
   hiddenStates(tokens: Tensor): Tensor[];
   /** Outputs (logits) from the stream after the last block. */
