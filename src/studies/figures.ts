@@ -13,7 +13,7 @@ function grouped(runs: readonly TrainedRun[]): Map<PlacementKey, TrainedRun[]> {
   return groups;
 }
 
-export function lossCurves(runs: readonly TrainedRun[], caption: string): LinesFigure {
+export function lossCurves(runs: readonly TrainedRun[], caption: string, title = "Training loss"): LinesFigure {
   const series: Series[] = [...grouped(runs)].map(([placement, group]) => ({
     ...subject(placement),
     runs: group.map(({ losses }) => ({ x: losses.map((_, i) => i + 1), y: losses })),
@@ -21,7 +21,7 @@ export function lossCurves(runs: readonly TrainedRun[], caption: string): LinesF
   const steps = runs[0]?.losses.length ?? 0;
   return {
     kind: "lines",
-    title: "Training loss",
+    title,
     caption,
     x: { label: "step" },
     y: { label: "loss", unit: "nats per byte" },

@@ -5,6 +5,7 @@ import { mean, pAbove, standardError } from "./statistics.js";
 export interface Comparison {
   readonly claim: string;
   readonly metric: string;
+  /** A single value where the other side is a number that the paper or the arithmetic predicts. */
   readonly baseline: readonly [label: string, values: readonly number[]];
   readonly measured: readonly [label: string, values: readonly number[]];
   /**
@@ -32,12 +33,12 @@ export function judge({ claim, metric, baseline, measured, effect, test, note }:
         : "inconclusive";
   return {
     claim,
-    metric,
+    metric: `${metric} (judged: ${test})`,
     baseline: measurement(baseline),
     measured: measurement(measured),
     verdict,
     n: effect.length,
-    test: `paired t-test, one-sided: ${test}`,
+    test: "paired t-test, one-sided",
     pValue,
     ...(note !== undefined && { note }),
   };

@@ -63,7 +63,7 @@ export const layerNorm: PaperStudy = {
       judge({
         claim,
         metric: "largest relative change of the output",
-        baseline: ["allowed", of(name).map(() => limit)],
+        baseline: ["allowed", [limit]],
         measured: ["LayerNorm", of(name)],
         effect: of(name).map((v) => limit - v),
         test: `${limit} against the change`,
@@ -76,7 +76,7 @@ export const layerNorm: PaperStudy = {
         judge({
           claim: "Rescaling one neuron's weights does change the output",
           metric: "largest relative change of the output",
-          baseline: ["no change", of("oneNeuron").map(() => 0)],
+          baseline: ["no change", [0]],
           measured: ["LayerNorm", of("oneNeuron")],
           effect: of("oneNeuron").map((v) => v - 0.05),
           test: "change against 0.05",

@@ -67,7 +67,11 @@ export const periLn: PaperStudy = {
           title: "Training with a rate that is too high",
           prose: ["Adam at a peak rate of 0.01, no clipping: three times what suits these models."],
           figures: [
-            lossCurves(runs, "A lower curve is better; spikes are steps that undid what was learned."),
+            lossCurves(
+              runs,
+              "A lower curve is better; spikes are steps that undid what was learned.",
+              "Training loss at a rate of 0.01",
+            ),
             layerHeatMap(runs, "maximum", "High values after late blocks are massive activations."),
           ],
         },
@@ -105,14 +109,14 @@ async function initialClaims(laboratory: Laboratory) {
     judge({
       claim: "Each sublayer adds a variance of about 1, so the stream ends within 15 % of 1 + 2 per block",
       metric: `variance after ${initialDepth} blocks, weights N(0, 0.08)`,
-      baseline: ["predicted", measured.map(() => expected)],
+      baseline: ["predicted", [expected]],
       measured: ["Peri-LN", measured],
       effect: measured.map((v) => 0.15 - Math.abs(v / expected - 1)),
       test: "0.15 against the relative deviation",
     }),
   ];
   const curve = (key: string, name: string, results: typeof pre, std: number) => ({
-    key: std === 0.08 ? key : `${key} ${std}`,
+    key,
     name: `${name}, ${std}`,
     runs: results.filter((r) => r.std === std).map(({ variance }) => ({ x: variance.map((_, l) => l), y: variance })),
   });
@@ -162,7 +166,7 @@ async function selfDamping(seeds: readonly number[]): Promise<Claim> {
   return judge({
     claim: "Weights that grow damp themselves: 4 times larger output weights get a 4 times smaller gradient",
     metric: "gradient norm of W / gradient norm of 4 W",
-    baseline: ["predicted", ratios.map(() => scale)],
+    baseline: ["predicted", [scale]],
     measured: ["Peri-LN", ratios],
     effect: ratios.map((r) => 1e-3 - Math.abs(r / scale - 1)),
     test: "0.001 against the relative deviation",

@@ -42,7 +42,13 @@ export async function placementStudy(laboratory: Laboratory, description: RunDes
     machine: description.machine,
     setup: setup(laboratory.data, laboratory.scale, description),
     papers: results.map(({ part, claims: own }) => ({ paper: part.paper, claims: own })),
-    sections: [overview, ...results.flatMap((r) => r.sections.map((section) => withoutKnownFigures(section)))],
+    sections: [
+      overview,
+      ...withoutRepetition(
+        results.flatMap((r) => r.sections),
+        overview,
+      ),
+    ],
     limits: paperStudies.flatMap(({ limits }) => limits),
   };
 }
@@ -70,16 +76,12 @@ export async function paperReport(
   };
 }
 
-/** The overview shows all placements; a paper's own copy of the same picture would repeat it. */
-function withoutKnownFigures(section: Section): Section {
-  const shown = new Set([
-    "Loss when one block is skipped",
-    "Angular distance between layers",
-    "Variance of the residual stream",
-    "Gradient norm of each block's parameters",
-  ]);
-  const figures = section.figures?.filter(({ title }) => !shown.has(title)) ?? [];
-  return { ...section, figures };
+/** The overview shows all placements, so a paper's own copy of the same picture, and a section left empty, go. */
+function withoutRepetition(sections: readonly Section[], overview: Section): Section[] {
+  const shown = new Set(overview.figures?.map(({ title }) => title));
+  return sections
+    .map((section) => ({ ...section, figures: (section.figures ?? []).filter(({ title }) => !shown.has(title)) }))
+    .filter(({ figures }) => figures.length > 0);
 }
 
 const byPlacement = (runs: readonly TrainedRun[]) =>
