@@ -1,6 +1,7 @@
 /** What works everywhere: in Node and in the browser. */
 
 export { text } from "./data/text.js";
+export * as inspect from "./inspect/index.js";
 export * as nn from "./neural.js";
 export * as optim from "./optim/index.js";
 export * from "./runtime/index.js";

@@ -10,5 +10,7 @@ export const layerNormScaling = entry({
     "Shows that about half of the layers of pre-norm language models contribute little, because the variance of " +
     "the residual stream grows with depth. Multiplying the norm outputs of block l by 1/sqrt(l) stops the growth " +
     "and costs one constant per block.",
-  state: "planned",
+  state: "done",
+  exports: ["nn.layerNormScaling", "nn.foldNormScale", "inspect.layerDiagnostics"],
+  study: "layer-norm-scaling",
 });

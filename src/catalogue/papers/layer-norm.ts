@@ -8,7 +8,9 @@ export const layerNorm = entry({
   kind: "normalization",
   summary:
     "Normalises the summed inputs of a layer with the mean and variance of one training case, so training and " +
-    "inference compute the same and the batch size does not matter. Covers feed-forward layers and the recurrent " +
-    "cells with a norm inside each step.",
-  state: "planned",
+    "inference compute the same and the batch size does not matter. Here its feed-forward use; the recurrent cells " +
+    "with a norm inside each step are still to come.",
+  state: "done",
+  exports: ["nn.layerNorm", "nn.LayerNorm"],
+  study: "layer-norm",
 });

@@ -10,5 +10,7 @@ export const mixLn = entry({
     "Puts the norm after the residual addition in the first quarter of the blocks and before the sub-layer in the " +
     "rest. Gradient norms become nearly equal over depth, so the deep layers train too, at no extra parameter or " +
     "cost.",
-  state: "planned",
+  state: "done",
+  exports: ["nn.mix", "nn.post"],
+  study: "mix-ln",
 });

@@ -10,5 +10,7 @@ export const periLn = entry({
     "Normalises every sub-layer on its input and again on its output, and adds only the normalised output to the " +
     "residual stream. The stream then grows linearly with depth whatever the size of the weights, so high " +
     "learning rates and half precision stay safe.",
-  state: "planned",
+  state: "done",
+  exports: ["nn.peri", "nn.output", "nn.residual"],
+  study: "peri-ln",
 });

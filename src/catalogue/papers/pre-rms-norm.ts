@@ -10,5 +10,7 @@ export const preRmsNorm = entry({
     "Converts a pre-norm transformer with LayerNorm into one with RMSNorm, exactly: whatever writes to the " +
     "residual stream is recentred, so the mean to subtract is always zero. A second form stores the stream with " +
     "one feature less.",
-  state: "planned",
+  state: "done",
+  exports: ["nn.toPreRMSNorm", "nn.toPreCRMSNorm", "nn.trainAsPreRMSNorm", "nn.rmsNorm", "nn.crmsNorm"],
+  study: "pre-rms-norm",
 });
