@@ -28,6 +28,7 @@ import {
   placementStrategy,
   positionsValue,
   type ResidualStream,
+  type StreamReader,
   uninitialized,
   warn,
 } from "../nn/index.js";
@@ -41,7 +42,7 @@ import {
   structureChanged,
   type Tensor,
 } from "../tensor/index.js";
-import { streamOfGPT } from "./gpt-stream.js";
+import { readersOfGPT, streamOfGPT } from "./gpt-stream.js";
 import { checkNormNames, offsetGains } from "./norm-names.js";
 
 export interface GPTOptions {
@@ -179,6 +180,10 @@ export class GPT extends Module<[Tensor, AttentionInputs?]> {
   /** Who writes to and reads from the residual stream: what `toPreRMSNorm` and other conversions work on. */
   residualStream(): ResidualStream {
     return streamOfGPT(this);
+  }
+
+  readers(): StreamReader[] {
+    return readersOfGPT(this);
   }
 
   /** Give a tied head a matrix of its own, first a copy of the embedding. */

@@ -17,10 +17,11 @@ export * from "./placement/pre-rms-norm.js";
 export {
   linearWriter,
   type ResidualStream,
+  readersOfBlock,
   type StreamModel,
   type StreamReader,
   type StreamWriter,
-  streamOfBlock,
+  writersOfBlock,
 } from "./placement/stream.js";
 export * from "./positions/index.js";
 export { clone } from "./surgery.js";

@@ -51,14 +51,13 @@ function withoutScale({ kind, attention, mlp }: Placement): Placement {
 }
 
 /**
- * A copy whose input norms have neither gain nor bias: both are folded into the matrices that read them, and a tied
- * head gets a matrix of its own. Throws for blocks that are not Pre-LN.
+ * A copy whose input norms (and final norm) have neither gain nor bias: both are folded into the matrices that read
+ * them, and a tied head gets a matrix of its own. Output norms stay. Throws for blocks with norms on the stream.
  */
 export async function foldInputNorms<M extends StreamModel>(model: M): Promise<M> {
   const copy = await clone(model);
-  const stream = copy.residualStream();
-  if (stream.tied) await copy.untie();
-  for (const reader of (stream.tied ? copy.residualStream() : stream).readers) await foldAffine(copy, reader);
+  await copy.untie();
+  for (const reader of copy.readers()) await foldAffine(copy, reader);
   return copy;
 }
 

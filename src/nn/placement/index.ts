@@ -9,6 +9,9 @@ import { checkPlacement, type Placement, type PlacementStrategy } from "./placem
 import { post } from "./post.js";
 import { pre } from "./pre.js";
 
+export type { LayerNormScalingOptions } from "./layer-norm-scaling.js";
+export type { MixOptions } from "./mix.js";
+export type { OutputGainOptions } from "./peri.js";
 export * from "./placement.js";
 export * from "./residual.js";
 export { layerNormScaling, mix, output, peri, post, pre };

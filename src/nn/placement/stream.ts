@@ -8,7 +8,8 @@ import type { Block } from "../block.js";
 import { Linear } from "../linear.js";
 import { GatedMLP, MLP } from "../mlp.js";
 import type { AnyModule } from "../module.js";
-import { isPre } from "./placement.js";
+import { valueAt } from "../surgery.js";
+import { isOnStream, isPre, type SublayerNorms } from "./placement.js";
 
 /** A variable whose output is added to the stream; `axis` is the one that runs over the stream's features. */
 export interface StreamWriter {
@@ -38,6 +39,8 @@ export interface ResidualStream {
 }
 
 export interface StreamModel extends AnyModule {
+  /** Every norm whose output linear layers alone read, and those layers. Throws where a norm stands on the stream. */
+  readers(): StreamReader[];
   /** Throws where the stream is read or written in another way, with the reason. */
   residualStream(): ResidualStream;
   /** Give a tied head a matrix of its own. */
@@ -46,37 +49,43 @@ export interface StreamModel extends AnyModule {
   exampleInput(): NDArray;
 }
 
-type Sublayers = Pick<ResidualStream, "writers" | "readers">;
-
-/** The part of one Pre-LN block at `path`. Throws for other placements and for modules that are not plain. */
-export function streamOfBlock(path: string, block: Block): Sublayers {
+/**
+ * What reads the stream in one block at `path`, behind an input norm. Throws where a norm stands on the stream itself
+ * (its shortcut reads the gain too), and for modules that are not plain.
+ */
+export function readersOfBlock(path: string, block: Block): StreamReader[] {
   const { placement, self_attn: attention, mlp } = block;
-  if (!isPre(placement))
+  if (isOnStream(placement))
     fail(
       "conversion",
-      `${path} is "${placement.kind}": only in Pre-LN blocks does every reader start with a norm and the stream stay free of them`,
+      `${path} is "${placement.kind}": its norms stand on the stream, so the shortcut reads their gain too`,
     );
   if (!(attention instanceof Attention))
     fail("conversion", `${path}.self_attn is a ${attention.constructor.name}; expected Attention`);
   if (!(mlp instanceof MLP || mlp instanceof GatedMLP))
     fail("conversion", `${path}.mlp is a ${mlp.constructor.name}; expected MLP or GatedMLP`);
-  const inputs = {
-    self_attn: ["q_proj", "k_proj", "v_proj"],
-    mlp: mlp instanceof MLP ? ["up_proj"] : ["gate_proj", "up_proj"],
-  };
-  const reader = (sublayer: "self_attn" | "mlp"): StreamReader => {
-    const { input, scale = 1 } = sublayer === "mlp" ? placement.mlp : placement.attention;
-    return { norm: `${path}.${input}`, linears: inputs[sublayer].map((name) => `${path}.${sublayer}.${name}`), scale };
-  };
-  for (const [name, linear] of Object.entries({ "self_attn.o_proj": attention.o_proj, "mlp.down_proj": mlp.down_proj }))
+  const inputsOfMlp = mlp instanceof MLP ? ["up_proj"] : ["gate_proj", "up_proj"];
+  const reader = ({ input, scale = 1 }: SublayerNorms, sublayer: string, linears: readonly string[]): StreamReader[] =>
+    input ? [{ norm: `${path}.${input}`, linears: linears.map((name) => `${path}.${sublayer}.${name}`), scale }] : [];
+  return [
+    ...reader(placement.attention, "self_attn", ["q_proj", "k_proj", "v_proj"]),
+    ...reader(placement.mlp, "mlp", inputsOfMlp),
+  ];
+}
+
+/** What writes to the stream in one Pre-LN block at `path`. Throws for other placements and for wrapped matrices. */
+export function writersOfBlock(path: string, block: Block): StreamWriter[] {
+  if (!isPre(block.placement))
+    fail(
+      "conversion",
+      `${path} is "${block.placement.kind}": only in Pre-LN blocks does every reader start with a norm and the stream stay free of them`,
+    );
+  readersOfBlock(path, block); // refuses what is not plain
+  return ["self_attn.o_proj", "mlp.down_proj"].flatMap((name) => {
+    const linear = valueAt(block, name) as AnyModule;
     requirePlain(`${path}.${name}`, linear);
-  return {
-    writers: [
-      ...linearWriter(`${path}.self_attn.o_proj`, attention.o_proj),
-      ...linearWriter(`${path}.mlp.down_proj`, mlp.down_proj),
-    ],
-    readers: [reader("self_attn"), reader("mlp")],
-  };
+    return linearWriter(`${path}.${name}`, linear as Linear);
+  });
 }
 
 /** A linear layer's weight and bias, which both write to the stream. */

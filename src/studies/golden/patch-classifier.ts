@@ -9,10 +9,12 @@ import {
   linearWriter,
   Module,
   type ResidualStream,
+  readersOfBlock,
   type StreamModel,
-  streamOfBlock,
+  type StreamReader,
   toPreCRMSNorm,
   toPreRMSNorm,
+  writersOfBlock,
 } from "../../nn/index.js";
 import { concat, NDArray, type Tensor, Variable } from "../../tensor/index.js";
 import type { GoldenCase } from "./case.js";
@@ -68,17 +70,21 @@ class PatchClassifier extends Module implements StreamModel {
     return this.head.apply(this.norm.apply(x).slice({ axis: 1, start: 0, end: 1 }).squeeze(1));
   }
 
+  readers(): StreamReader[] {
+    const blocks = this.layers.flatMap((layer, l) => readersOfBlock(`layers.${l}`, layer));
+    return [...blocks, { norm: "norm", linears: ["head"] }];
+  }
+
   residualStream(): ResidualStream {
-    const blocks = this.layers.map((layer, l) => streamOfBlock(`layers.${l}`, layer));
     return {
       width: this.cls_token.dim(-1),
       writers: [
         ...linearWriter("patches", this.patches),
         { path: "cls_token", axis: 2 },
         { path: "positions", axis: 2 },
-        ...blocks.flatMap(({ writers }) => writers),
+        ...this.layers.flatMap((layer, l) => writersOfBlock(`layers.${l}`, layer)),
       ],
-      readers: [...blocks.flatMap(({ readers }) => readers), { norm: "norm", linears: ["head"] }],
+      readers: this.readers(),
       tied: false,
       dropout: 0,
     };
