@@ -45,7 +45,17 @@ async function time(call, count, warmUp) {
 async function trainingStep() {
   const { layers, width, heads, context, batch, vocabulary } = size;
   const started = performance.now();
-  const model = nn.gpt({ layers, width, heads, context, vocabulary, norm: "layer", mlp: "gelu", positions: "learned", bias: true });
+  const model = nn.gpt({
+    layers,
+    width,
+    heads,
+    context,
+    vocabulary,
+    norm: "layer",
+    mlp: "gelu",
+    positions: "learned",
+    bias: true,
+  });
   const optimizer = optim.adamW(model.parameters(), { learningRate: 1e-3 });
   const step = compile(({ tokens, targets }) => {
     const loss = nn.crossEntropy(model.apply(tokens), targets);
@@ -55,7 +65,11 @@ async function trainingStep() {
   const ids = Int32Array.from({ length: batch * context }, (_, i) => (i * 7919) % vocabulary);
   const feeds = {
     tokens: new NDArray(ids, [batch, context], "int32"),
-    targets: new NDArray(ids.map((id) => (id * 31 + 7) % vocabulary), [batch, context], "int32"),
+    targets: new NDArray(
+      ids.map((id) => (id * 31 + 7) % vocabulary),
+      [batch, context],
+      "int32",
+    ),
   };
   const { model: onnx } = await step.prepare(feeds);
   const startUp = performance.now() - started;
@@ -93,7 +107,11 @@ function pytorch(threads) {
   const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...environment } = process.env;
   const env = { ...environment, ...(blas && { LD_LIBRARY_PATH: blas }) };
   return () => {
-    const result = spawnSync(python, [join(here, "peers/pytorch-gpt.py"), "--steps", String(steps), "--threads", String(threads)], { env, encoding: "utf8" });
+    const result = spawnSync(
+      python,
+      [join(here, "peers/pytorch-gpt.py"), "--steps", String(steps), "--threads", String(threads)],
+      { env, encoding: "utf8" },
+    );
     if (result.status !== 0) throw new Error(`PyTorch's benchmark failed: ${result.stderr}`);
     return JSON.parse(result.stdout);
   };
@@ -123,10 +141,24 @@ const result = {
   machine: `${cpus()[0]?.model.trim()}, ${threads} threads`,
   engine: `${engine} ${version}`,
   node: process.versions.node,
-  step: { median: median(times.ours), spread: spread(times.ours), gflops: achieved, nodes: ours.nodes, parameters: ours.parameters, startUp: ours.startUp },
+  step: {
+    median: median(times.ours),
+    spread: spread(times.ours),
+    gflops: achieved,
+    nodes: ours.nodes,
+    parameters: ours.parameters,
+    startUp: ours.startUp,
+  },
   matmul,
   ofMatmul: achieved / matmul,
-  pytorch: peerInfo && { version: peerInfo.version, blas: peerInfo.blas, median: median(times.peer), spread: spread(times.peer), matmul: peerInfo.matmulGflops, ratio: median(times.peer) / median(times.ours) },
+  pytorch: peerInfo && {
+    version: peerInfo.version,
+    blas: peerInfo.blas,
+    median: median(times.peer),
+    spread: spread(times.peer),
+    matmul: peerInfo.matmulGflops,
+    ratio: median(times.peer) / median(times.ours),
+  },
   residentMegabytes: process.memoryUsage().rss / 2 ** 20,
 };
 const lines = [
