@@ -37,8 +37,8 @@ function build(
 ): Optimizer {
   const defaults: Settings = { betas: [0.9, 0.999], eps: 1e-8, weightDecay, amsgrad: false, ...own };
   const moments = [defaults, ...groups.map(({ options }) => options)].some(({ amsgrad }) => amsgrad)
-    ? ["m", "v", "vMax"]
-    : ["m", "v"];
+    ? ["M", "V", "VMax"]
+    : ["M", "V"];
   return optimizer<Settings>(
     name,
     parameters,
@@ -49,20 +49,24 @@ function build(
       const [β1, β2] = o.betas;
       const decay = o.weightDecay > 0;
       const g = decay && !decoupled ? gradient.add(θ.mul(o.weightDecay)) : gradient;
-      const [mOld, vOld] = [moment("m"), moment("v")];
-      const m = mOld.mul(β1).add(g.mul(1 - β1));
-      const v = vOld.mul(β2).add(g.square().mul(1 - β2));
-      mOld.assign(m);
-      vOld.assign(v);
-      const bound = o.amsgrad ? moment("vMax").maximum(v) : v;
-      if (o.amsgrad) moment("vMax").assign(bound);
-      // Scalars first, so that each parameter is passed over as few times as can be:
-      // η m̂ / (√v̂ + eps) = (η √c₂ / c₁) · m / (√v + eps √c₂)
-      const c1 = correction(β1, step);
-      const root = correction(β2, step).sqrt();
-      const rate = root.div(c1).mul(o.learningRate);
+      // M = m / (1 - β₁) and V = v / (1 - β₂) are kept, and scalars taken together, so that each parameter is passed
+      // over as few times as can be: η m̂ / (√v̂ + eps) = (η (1 - β₁) r / c₁) · M / (√V + eps r), r = √(c₂ / (1 - β₂))
+      const [oldM, oldV] = [moment("M"), moment("V")];
+      const M = oldM.mul(β1).add(g);
+      const V = oldV.mul(β2).add(g.square());
+      oldM.assign(M);
+      oldV.assign(V);
+      const bound = o.amsgrad ? moment("VMax").maximum(V) : V;
+      if (o.amsgrad) moment("VMax").assign(bound);
+      const r = correction(β2, step)
+        .mul(1 / (1 - β2))
+        .sqrt();
+      const rate = r
+        .div(correction(β1, step))
+        .mul(1 - β1)
+        .mul(o.learningRate);
       const shrunk = decay && decoupled ? θ.mul(shrink(o)) : θ;
-      return shrunk.sub(m.mul(rate).div(bound.sqrt().add(root.mul(o.eps))));
+      return shrunk.sub(M.mul(rate).div(bound.sqrt().add(r.mul(o.eps))));
     },
   );
 }

@@ -138,11 +138,11 @@ export type GeluOptions = { readonly approximate?: "none" | "tanh" };
 const geluExact = unary("gelu", {
   onnx: ({ emit, inputs }) => emit("Gelu", inputs, { approximate: "none" }),
   scalar: (x) => 0.5 * x * (1 + erfScalar(x / Math.SQRT2)),
-  // Φ(x) + x φ(x)
+  // Φ(x) + x φ(x) = (1 + erf s + s · 2/√π e^(-s²)) / 2 with s = x / √2; the factor goes into the exponent.
   gradient: (x, _, g) => {
-    const cdf = mul(add(erf(mul(x, Math.SQRT1_2)), 1), 0.5);
-    const density = mul(exp(mul(mul(x, x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-    return mul(g, add(cdf, mul(x, density)));
+    const s = mul(x, Math.SQRT1_2);
+    const density = mul(s, exp(sub(Math.log(2 / Math.sqrt(Math.PI)), mul(s, s))));
+    return mul(mul(g, 0.5), add(add(erf(s), density), 1));
   },
 });
 const geluTanh = unary("geluTanh", {

@@ -5,9 +5,9 @@ import { add, div, equal, exp, isFiniteNumber as finite, log, mul, square, sub, 
 import { fail } from "./errors.js";
 import { scatterAdd } from "./indexing.js";
 import { NDArray } from "./ndarray.js";
-import { formatShape, normalizeAxes, normalizeAxis } from "./shape.js";
+import { formatShape, normalizeAxes, normalizeAxis, sizeOf } from "./shape.js";
 import { cast, concat, expand, reshape, slice } from "./shaping.js";
-import { attachMethods, defineOperation, defineSingle, type MethodsOf, type Tensor } from "./tensor.js";
+import { attachMethods, defineOperation, defineSingle, type Lowering, type MethodsOf, type Tensor } from "./tensor.js";
 
 export type Axes = number | readonly number[];
 export interface ReduceOptions {
@@ -26,10 +26,12 @@ interface Reduction {
   readonly onnx: string;
   readonly gradient: (x: Tensor, y: Tensor, g: Tensor, count: number) => Tensor;
   readonly emptyAllowed: boolean;
+  /** A better lowering for some inputs; gives false where it does not apply. */
+  readonly special?: (lowering: Lowering<ReduceAttributes>) => boolean;
 }
 
 /** Reduce keeping the axes; the public functions drop them afterwards with a reshape, which costs nothing. */
-function reduction(name: string, { onnx, gradient, emptyAllowed }: Reduction): Reduce {
+function reduction(name: string, { onnx, gradient, emptyAllowed, special }: Reduction): Reduce {
   const make = defineSingle<ReduceAttributes>({
     name,
     infer: ([input], { axes }) => {
@@ -48,8 +50,11 @@ function reduction(name: string, { onnx, gradient, emptyAllowed }: Reduction): R
       return [gradient(x, y, g, count)];
     },
     flops: ({ inputs }) => (inputs[0] as Tensor).size,
-    lower: ({ emit, integers, inputs, attributes: { axes } }) =>
-      emit(onnx, [inputs[0] as string, integers(axes)], { keepdims: 1 }),
+    lower: (lowering) => {
+      if (special?.(lowering)) return;
+      const { emit, integers, inputs, attributes } = lowering;
+      emit(onnx, [inputs[0] as string, integers(attributes.axes)], { keepdims: 1 });
+    },
   });
   return (x, axes, { keepDims = false } = {}) => {
     const list = normalizeAxes(name, axes, x.rank);
@@ -71,7 +76,33 @@ const share = (x: Tensor, y: Tensor, g: Tensor): Tensor => {
   return mul(hit, div(g, sum(hit, axes, { keepDims: true })));
 };
 
-export const sum = reduction("sum", { onnx: "ReduceSum", gradient: (x, _, g) => spread(g, x), emptyAllowed: true });
+/** Sums over leading axes (the gradient of every bias) as a row of ones times a matrix: three times as fast. */
+function sumAsProduct({
+  emit,
+  value,
+  constant,
+  integers,
+  inputs,
+  node,
+  attributes: { axes },
+}: Lowering<ReduceAttributes>): boolean {
+  const [x, y] = [node.inputs[0] as Tensor, node.outputs[0] as Tensor];
+  const rows = sizeOf(x.shape.slice(0, axes.length));
+  const columns = x.size / rows;
+  const leading = axes.every((axis, i) => axis === i) && axes.length < x.rank;
+  if (!leading || x.dtype !== "float32" || rows < 64 || rows > 65536 || !(columns >= 16)) return false;
+  const ones = constant(new NDArray(new Float32Array(rows).fill(1), [1, rows], "float32"));
+  const matrix = value("Reshape", [inputs[0] as string, integers([rows, columns])]);
+  emit("Reshape", [value("Gemm", [ones, matrix]), integers(y.shape)]);
+  return true;
+}
+
+export const sum = reduction("sum", {
+  onnx: "ReduceSum",
+  gradient: (x, _, g) => spread(g, x),
+  emptyAllowed: true,
+  special: sumAsProduct,
+});
 export const mean = reduction("mean", {
   onnx: "ReduceMean",
   gradient: (x, _, g, count) => spread(mul(g, 1 / count), x),
