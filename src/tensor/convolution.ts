@@ -75,6 +75,8 @@ function requireRanks(name: string, x: Tensor, weight: Tensor, axes: number): vo
       `${name}: expected input and weight of rank ${axes + 2}, got ${formatShape(x.shape)} and ${formatShape(weight.shape)}`,
     );
   if (x.dtype !== weight.dtype) fail("dtype", `${name}: input is ${x.dtype}, weight ${weight.dtype}`);
+  if (x.dtype !== "float32" && x.dtype !== "float16")
+    fail("dtype", `${name}: no engine convolves ${x.dtype}; convert with .cast("float32")`);
 }
 
 const onnxGeometry = ({ stride, before, after, dilation, groups }: Geometry, weight: Tensor) => ({

@@ -1,5 +1,6 @@
 /** Elementwise operations: one scalar function, one derivative, one ONNX node each. NumPy broadcasting. */
 import { asTensor, full, type TensorLike, zerosLike } from "./constant.js";
+import { atanDouble, erfDouble, geluDouble, geluTanhDouble, isDouble, softplusDouble } from "./double.js";
 import { type DType, isFloat } from "./dtype.js";
 import { fail } from "./errors.js";
 import { broadcastShapes, type Shape, sameShape } from "./shape.js";
@@ -85,19 +86,22 @@ export const sigmoid = unary("sigmoid", {
 });
 /** log(1 + eˣ), without overflow. */
 export const softplus = unary("softplus", {
-  onnx: "Softplus",
+  onnx: (lowering) => (isDouble(lowering) ? softplusDouble(lowering) : lowering.emit("Softplus", lowering.inputs)),
   scalar: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
   gradient: (x, _, g) => mul(g, sigmoid(x)),
 });
 export const sin = unary("sin", { onnx: "Sin", scalar: Math.sin, gradient: (x, _, g) => mul(g, cos(x)) });
 export const cos = unary("cos", { onnx: "Cos", scalar: Math.cos, gradient: (x, _, g) => neg(mul(g, sin(x))) });
 export const atan = unary("atan", {
-  onnx: "Atan",
+  onnx: (lowering) => (isDouble(lowering) ? atanDouble(lowering) : lowering.emit("Atan", lowering.inputs)),
   scalar: Math.atan,
   gradient: (x, _, g) => div(g, add(mul(x, x), 1)),
 });
 export const erf = unary("erf", {
-  onnx: "Erf",
+  onnx: (lowering) =>
+    isDouble(lowering)
+      ? lowering.bind(erfDouble(lowering, lowering.inputs[0] as string))
+      : lowering.emit("Erf", lowering.inputs),
   scalar: erfScalar,
   gradient: (x, _, g) => mul(g, mul(exp(neg(mul(x, x))), 2 / Math.sqrt(Math.PI))),
 });
@@ -136,7 +140,8 @@ function requireFloat(name: string, x: Tensor): Tensor {
 export type GeluOptions = { readonly approximate?: "none" | "tanh" };
 
 const geluExact = unary("gelu", {
-  onnx: ({ emit, inputs }) => emit("Gelu", inputs, { approximate: "none" }),
+  onnx: (lowering) =>
+    isDouble(lowering) ? geluDouble(lowering) : lowering.emit("Gelu", lowering.inputs, { approximate: "none" }),
   scalar: (x) => 0.5 * x * (1 + erfScalar(x / Math.SQRT2)),
   // Φ(x) + x φ(x) = (1 + erf s + s · 2/√π e^(-s²)) / 2 with s = x / √2; the factor goes into the exponent.
   gradient: (x, _, g) => {
@@ -146,7 +151,8 @@ const geluExact = unary("gelu", {
   },
 });
 const geluTanh = unary("geluTanh", {
-  onnx: ({ emit, inputs }) => emit("Gelu", inputs, { approximate: "tanh" }),
+  onnx: (lowering) =>
+    isDouble(lowering) ? geluTanhDouble(lowering) : lowering.emit("Gelu", lowering.inputs, { approximate: "tanh" }),
   scalar: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
   gradient: (x, _, g) => {
     const c = Math.sqrt(2 / Math.PI);

@@ -5,7 +5,14 @@ import { equal } from "./elementwise.js";
 import { fail } from "./errors.js";
 import { formatShape, normalizeAxis, sameShape } from "./shape.js";
 import { cast, reshape, transpose, unsqueeze } from "./shaping.js";
-import { attachMethods, defineSingle, type MethodsOf, type Tensor } from "./tensor.js";
+import {
+  attachMethods,
+  defineSingle,
+  type Lowering,
+  type MethodsOf,
+  type OnnxAttributes,
+  type Tensor,
+} from "./tensor.js";
 
 type None = Record<string, never>;
 interface AxisAttribute {
@@ -44,6 +51,19 @@ export const gather = (x: Tensor, indices: Tensor, axis = 0): Tensor =>
 /** Rows of a table by id (an embedding look-up). */
 export const embedding = (weight: Tensor, ids: Tensor): Tensor => gather(weight, ids, 0);
 
+/** Engines add up halves only as singles, which is also more accurate. */
+function emitScatter<A extends object>(
+  { emit, emitCast, value, cast: convert, inputs, node }: Lowering<A>,
+  type: string,
+  indices: string,
+  attributes: OnnxAttributes,
+): void {
+  const [x, , updates] = inputs as [string, string, string];
+  if ((node.inputs[0] as Tensor).dtype === "float16")
+    emitCast(value(type, [convert(x, "float32"), indices, convert(updates, "float32")], attributes), "float16");
+  else emit(type, [x, indices, updates], attributes);
+}
+
 const makeIndexAdd = defineSingle<None>({
   name: "indexAdd",
   infer: ([data, index, added]) => {
@@ -62,10 +82,10 @@ const makeIndexAdd = defineSingle<None>({
     needs(2) ? gather(gradient, inputs[1] as Tensor, 0) : undefined,
   ],
   flops: ({ inputs }) => (inputs[2] as Tensor).size,
-  lower: ({ emit, value, cast: convert, integers, inputs }) => {
-    const [x, indices, updates] = inputs as [string, string, string];
-    const column = value("Unsqueeze", [convert(indices, "int64"), integers([-1])]);
-    emit("ScatterND", [x, column, updates], { reduction: "add" });
+  lower: (lowering) => {
+    const { value, cast: convert, integers, inputs } = lowering;
+    const column = value("Unsqueeze", [convert(inputs[1] as string, "int64"), integers([-1])]);
+    emitScatter(lowering, "ScatterND", column, { reduction: "add" });
   },
 });
 /** x with updates[i] added to x[indices[i]]; equal indices add up. */
@@ -117,7 +137,11 @@ const makeScatterAdd = defineSingle<AxisAttribute>({
     needs(2) ? takeAlongAxis(gradient, inputs[1] as Tensor, axis) : undefined,
   ],
   flops: ({ inputs }) => (inputs[2] as Tensor).size,
-  lower: ({ emit, inputs, attributes: { axis } }) => emit("ScatterElements", inputs, { axis, reduction: "add" }),
+  lower: (lowering) =>
+    emitScatter(lowering, "ScatterElements", lowering.inputs[1] as string, {
+      axis: lowering.attributes.axis,
+      reduction: "add",
+    }),
 });
 /** x with updates added where takeAlongAxis would have read (torch.scatter_add). */
 export const scatterAdd = (x: Tensor, indices: Tensor, updates: Tensor, axis = -1): Tensor =>

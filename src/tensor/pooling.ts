@@ -140,8 +140,11 @@ export interface AveragePoolOptions extends PoolOptions {
 }
 const averagePool =
   (name: string, axes: number) =>
-  (x: Tensor, { countIncludePad = true, ...options }: AveragePoolOptions): Tensor =>
-    makeAveragePool([x], { ...windowOf(name, x, axes, options), countIncludePad });
+  (x: Tensor, { countIncludePad = true, ...options }: AveragePoolOptions): Tensor => {
+    if (x.dtype !== "float32" && x.dtype !== "float16")
+      fail("dtype", `${name}: no engine averages ${x.dtype}; convert with .cast("float32")`);
+    return makeAveragePool([x], { ...windowOf(name, x, axes, options), countIncludePad });
+  };
 export const averagePool1d = averagePool("averagePool1d", 1);
 export const averagePool2d = averagePool("averagePool2d", 2);
 
