@@ -51,6 +51,3 @@ export class Linear extends Module {
 
 /** Minus the mean over the first axis, the output features. */
 const centred = (w: Tensor): Tensor => w.sub(w.mean(0, { keepDims: true }));
-
-export const linear = (inputs: number, outputs: number, options?: LinearOptions): Linear =>
-  new Linear(inputs, outputs, options);

@@ -40,7 +40,7 @@ export function putAt(model: AnyModule, path: string, value: AnyModule | Variabl
   structureChanged();
 }
 
-/** Replace the variable at a path by one with the value `change(old value)`, computed in float64. */
+/** Replace the variable at a path by one with the value `change(old value)`. */
 export async function changeVariable(
   model: AnyModule,
   path: string,
@@ -49,6 +49,6 @@ export async function changeVariable(
   const variable = valueAt(model, path);
   if (!(variable instanceof Variable))
     return fail("argument", `changeVariable: the model has no variable at "${path}"`);
-  const value = change((await variable.data()).cast("float64")).cast(variable.dtype);
-  putAt(model, path, new Variable(value, { name: path, trainable: variable.trainable }));
+  const value = change(await variable.data());
+  putAt(model, path, new Variable(value.cast(variable.dtype), { name: path, trainable: variable.trainable }));
 }

@@ -7,6 +7,7 @@ import {
   layerStatistics,
   normalizeRows,
 } from "../../inspect/index.js";
+import { tolerance } from "./case.js";
 import type { GoldenKind } from "./index.js";
 import { load, nextTokens } from "./language-model.js";
 
@@ -25,9 +26,16 @@ export const diagnostics: GoldenKind = {
     const { loss, lossWithout, delta } = await dropEffect(model, [batch]);
     file.compare("loss", [loss]);
     file.compare("loss_without_layer", lossWithout);
-    file.compare("delta_loss", delta);
+    file.compare("delta_loss", delta, differenceOf(loss, delta));
   },
 };
+
+/** The error of a difference is that of the two losses, however small the difference itself. */
+function differenceOf(loss: number, delta: readonly number[]): { tolerance: number; because: string } | undefined {
+  const magnification = loss / Math.max(...delta.map(Math.abs));
+  if (magnification <= 1) return undefined;
+  return { tolerance: tolerance * magnification, because: "relative to the losses whose difference it is" };
+}
 
 /** Row by row, −1 where a distance is not defined. */
 const flat = (rows: readonly (readonly (number | null)[])[]): number[] => rows.flat().map((value) => value ?? -1);
