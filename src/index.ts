@@ -1,3 +1,7 @@
 /** layerwise for Node: everything that works everywhere, and what needs a file system. */
 export * from "./browser.js";
+export { readSafetensors, writeSafetensors } from "./data/safetensors-file.js";
 export { text } from "./data/text-files.js";
+export type { TrainEvent } from "./train/events.js";
+export { type FitOptions, fit } from "./train/fit.js";
+export { schedule } from "./train/schedule.js";

@@ -5,6 +5,7 @@ import { LayerwiseError } from "../tensor/errors.js";
 import { registerGolden } from "./golden.js";
 import { registerPapers } from "./papers.js";
 import { registerStudies } from "./study.js";
+import { registerTrain } from "./train.js";
 
 const { version, description } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -15,6 +16,7 @@ const program = new Command("layerwise").description(description).version(versio
 registerPapers(program);
 registerGolden(program);
 registerStudies(program);
+registerTrain(program);
 
 // `layerwise papers | head` closes the pipe early: that is an end, not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));

@@ -39,6 +39,11 @@ export interface CompileOptions extends BackendOptions {
   /** Simplify the graph before lowering (default true); off only to compare. */
   readonly passes?: boolean;
   readonly name?: string;
+  /**
+   * Whether a run's assignments are kept (default: always). Where it gives false every variable keeps its value from
+   * before the run, at no cost: a step whose loss is not finite leaves no trace.
+   */
+  readonly commit?: (results: Readonly<Record<string, NDArray>>) => boolean;
 }
 
 export interface Program<I extends Inputs, O extends Outputs> {
@@ -70,7 +75,7 @@ export function compile<I extends Inputs = Inputs, O extends Outputs = Outputs>(
   fn: (inputs: I) => O,
   options: CompileOptions = {},
 ): Program<I, O> {
-  const { cacheSize = 8, seed = 0 } = options;
+  const { cacheSize = 8, seed = 0, commit = () => true } = options;
   const cache = new Map<string, Promise<Executable>>();
   let last: string | undefined;
   let queue: Promise<unknown> = Promise.resolve();
@@ -94,7 +99,7 @@ export function compile<I extends Inputs = Inputs, O extends Outputs = Outputs>(
     const run = queue.then(async () => {
       const arrays = toArrays(feeds);
       const executable = await prepare(arrays);
-      const results = await execute(executable, arrays, { seed, step: program.step });
+      const results = await execute(executable, arrays, { seed, step: program.step, commit });
       program.step++;
       return results as Results<O>;
     });
@@ -210,7 +215,7 @@ async function resident(variable: Variable, backend: Backend): Promise<DeviceArr
 async function execute(
   executable: Executable,
   feeds: Readonly<Record<string, NDArray>>,
-  { seed, step }: { seed: number; step: number },
+  { seed, step, commit }: Required<Pick<CompileOptions, "seed" | "commit">> & { readonly step: number },
 ): Promise<Results<Outputs>> {
   const { backend, session, inputs, variables, random, updates, outputs, observed } = executable;
   const fed = new Map<string, DeviceArray>();
@@ -222,12 +227,17 @@ async function execute(
   const spares = new Map<string, DeviceArray>();
   for (const [variable, name] of updates) if (variable.spare?.backend === backend) spares.set(name, variable.spare);
   const results = await session.run(fed, [...outputs, ...observed.values(), ...updates.values()], spares);
-  for (const [variable, name] of updates) swap(variable, results.get(name) as DeviceArray);
   const read = async (name: string) => (results.get(name) as DeviceArray).read();
   const record = async (entries: Iterable<readonly [string, string]>) =>
     Object.fromEntries(await Promise.all(Array.from(entries, async ([key, name]) => [key, await read(name)] as const)));
   const result = await record(outputs.map((name) => [name, name] as const));
   const taps = await record(observed);
+  const keep = commit(result);
+  for (const [variable, name] of updates) {
+    const written = results.get(name) as DeviceArray;
+    if (keep) swap(variable, written);
+    else discard(variable, written);
+  }
   Object.defineProperty(result, "observed", { value: taps, enumerable: observed.size > 0 });
   return result as Results<Outputs>;
 }
@@ -242,6 +252,12 @@ function swap(variable: Variable, next: DeviceArray): void {
   if (variable.spare && variable.spare !== next) variable.spare.release();
   variable.spare = previous;
   variable.current = next;
+}
+
+/** The value is not wanted, its buffer may be. */
+function discard(variable: Variable, written: DeviceArray): void {
+  if (variable.spare === undefined) variable.spare = written;
+  else if (variable.spare !== written) written.release();
 }
 
 /** The values of several lazy tensors, in one program. */

@@ -1,0 +1,248 @@
+/** `layerwise train config.yaml`: a run with its folder, checkpoints, metrics and live view. */
+import { join, relative } from "node:path";
+import type { Command } from "commander";
+import { type TextData, text } from "../data/text-files.js";
+import { type GPT, gpt } from "../models/index.js";
+import {
+  geglu,
+  geluMLP,
+  geluTanhMLP,
+  type MLPFactory,
+  type MLPName,
+  type NormOption,
+  type PlacementName,
+  type PositionsName,
+  reluMLP,
+  swiglu,
+} from "../nn/index.js";
+import { adam, adamW, sgd } from "../optim/index.js";
+import { crossEntropy, fail, type Tensor } from "../tensor/index.js";
+import { readConfig, type TrainConfig } from "../train/config.js";
+import { openDatabase } from "../train/database.js";
+import { type FitOptions, fit } from "../train/fit.js";
+import { matmulRate } from "../train/matmul-rate.js";
+import { createRun, lockRun, openRun, type RunFolder } from "../train/run-folder.js";
+import { type Schedule, schedule } from "../train/schedule.js";
+import { terminalView } from "./terminal.js";
+
+interface Options {
+  readonly set?: string[];
+  readonly resume?: true | string;
+}
+
+const help = `
+A configuration, with the keys of Hugging Face's trainer and axolotl:
+
+  data:
+    path: corpus.txt          # a file, folder, glob or .gz, or a list of them
+    context: 128
+  model:
+    layers: 6
+    width: 256
+    heads: 4
+    placement: peri           # pre, post, peri, output, mix, lns
+  max_steps: 2000
+  micro_batch_size: 8
+  learning_rate: 1e-3
+  warmup_steps: 100
+
+Examples:
+  $ layerwise train config.yaml
+  $ layerwise train config.yaml --set model.layers=4 --set learning_rate=3e-4
+  $ layerwise train config.yaml --resume              go on with the latest run
+  $ layerwise train config.yaml --resume <run id>     go on with that one
+
+Ctrl-C ends after the running step and saves; --resume goes on bit for bit.`;
+
+export function registerTrain(program: Command): void {
+  program
+    .command("train")
+    .description("train a language model on text")
+    .argument("<config>", "a YAML file")
+    .option("--set <key=value...>", "change keys of the configuration")
+    .option("--resume [run]", "go on with a run: the latest, or the one named")
+    .addHelpText("after", help)
+    .action(train);
+}
+
+async function train(path: string, { set = [], resume }: Options): Promise<void> {
+  const { config, yaml } = await readConfig(path, set);
+  const wanted = resume ?? config.resumeFromCheckpoint;
+  const database = await openDatabase(join(config.outputDir, "runs.db"));
+  const latest = wanted === true ? (await database.runs())[0]?.id : wanted || undefined;
+  if (wanted === true && latest === undefined)
+    fail("argument", `train: ${config.outputDir} holds no run to resume; start one without --resume`);
+  const run = latest === undefined ? await createRun(config.outputDir, yaml) : await openRun(config.outputDir, latest);
+  const release = await lockRun(run.path);
+  const { path: paths, tokens, context, validation, separator } = config.data;
+  const data = await text.open(paths as string | string[], {
+    tokens,
+    context,
+    validation,
+    seed: config.seed,
+    ...(separator && { separator }),
+  });
+  const view = terminalView({
+    stream: process.stdout,
+    live: process.stdout.isTTY === true,
+    columns: () => process.stdout.columns ?? 80,
+  });
+  const abort = new AbortController();
+  const interrupt = () => abort.abort();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, interrupt);
+  try {
+    const model = buildModel(config, data);
+    await database.startRun({ id: run.id, folder: run.path, config: JSON.stringify(config) });
+    process.stdout.write(headline(run, model, data, latest !== undefined));
+    const options = await fitOptions(config, model, data, run, latest !== undefined, abort.signal);
+    for await (const event of fit(options)) {
+      await database.record(run.id, event);
+      if (event.kind !== "step" || event.step % config.loggingSteps === 0) view.show(event);
+      if (event.kind === "done") await database.endRun(run.id, event.reason);
+    }
+    view.close();
+    if (abort.signal.aborted) process.stdout.write(`go on with: layerwise train ${path} --resume ${run.id}\n`);
+  } catch (error) {
+    await database.endRun(run.id, "failed");
+    throw error;
+  } finally {
+    view.close();
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, interrupt);
+    await data.close();
+    await database.close();
+    await release();
+  }
+}
+
+function buildModel({ model, data: { context }, seed }: TrainConfig, data: TextData): GPT {
+  const { kvHeads, norm, placement, mlp = "swiglu", hidden, positions, tieEmbeddings, ...sizes } = model;
+  // Names are checked where they are used, which also suggests the nearest known one.
+  return gpt({
+    ...defined(sizes),
+    ...defined({
+      kvHeads,
+      norm: norm as NormOption | undefined,
+      placement: placement as PlacementName | undefined,
+      positions: positions as PositionsName | undefined,
+      tieEmbeddings,
+    }),
+    mlp: hidden === undefined ? (mlp as MLPName) : withHidden(mlp, hidden),
+    vocabulary: data.vocabulary,
+    context,
+    seed,
+  });
+}
+
+/** Without the keys that are undefined, so that defaults apply. */
+const defined = <T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
+
+const mlps: Readonly<Record<string, (options: { hidden: number }) => MLPFactory>> = {
+  relu: reluMLP,
+  gelu: geluMLP,
+  "gelu-tanh": geluTanhMLP,
+  swiglu,
+  geglu,
+};
+
+const withHidden = (name: string, hidden: number): MLPFactory =>
+  mlps[name]?.({ hidden }) ??
+  fail("config", `model.mlp: there is no "${name}"; known: ${Object.keys(mlps).join(", ")}`);
+
+async function fitOptions(
+  config: TrainConfig,
+  model: GPT,
+  data: TextData,
+  run: RunFolder,
+  resume: boolean,
+  signal: AbortSignal,
+): Promise<FitOptions> {
+  const {
+    microBatchSize: size,
+    gradientAccumulationSteps: accumulation,
+    maxSteps: steps,
+    seed,
+    backend,
+    threads,
+  } = config;
+  const engine = { ...(backend && { backend }), ...(threads !== undefined && { threads }) };
+  const tokensPerStep = size * accumulation * config.data.context;
+  return {
+    model,
+    loss: (inputs) => crossEntropy(model.apply(inputs.tokens as Tensor), inputs.targets as Tensor),
+    data: (start) => data.batches({ size, steps: steps * accumulation, seed, start }),
+    ...(config.data.validation > 0 && {
+      validation: () =>
+        data.batches({
+          size,
+          steps: Math.min(config.evalBatches, Math.max(1, Math.floor(data.windows("validation") / size))),
+          seed: 0,
+          split: "validation",
+        }),
+    }),
+    optimizer: (parameters, learningRate) => optimizerOf(config, parameters, learningRate),
+    learningRate: config.learningRate,
+    schedule: scheduleOf(config),
+    steps,
+    accumulation,
+    ...(config.maxGradNorm > 0 && { clip: config.maxGradNorm }),
+    evaluateEvery: config.evalSteps,
+    bytesPerToken: data.bytesPerToken,
+    checkpoints: run.checkpoints,
+    checkpointEvery: config.saveSteps,
+    keep: config.saveTotalLimit,
+    resume,
+    onNonFinite: config.onNonFinite,
+    signal,
+    seed,
+    tokensPerStep,
+    flops: { perStep: model.flopsPerToken(config.data.context) * tokensPerStep, peak: await matmulRate(engine) },
+    notes: { data: config.data },
+    ...engine,
+  };
+}
+
+type Make = FitOptions["optimizer"];
+
+function optimizerOf(config: TrainConfig, ...[parameters, learningRate]: Parameters<Make>): ReturnType<Make> {
+  const { optimizer, weightDecay, adamBeta1, adamBeta2, adamEpsilon: eps } = config;
+  const betas = [adamBeta1, adamBeta2] as const;
+  // Gains and biases are not decayed, as is usual.
+  const groups = [
+    { match: "**.bias", options: { weightDecay: 0 } },
+    { match: "**norm.weight", options: { weightDecay: 0 } },
+  ];
+  const makers: Readonly<Record<string, () => ReturnType<Make>>> = {
+    adamw: () => adamW(parameters, { learningRate, betas, eps, weightDecay, groups }),
+    adam: () => adam(parameters, { learningRate, betas, eps }),
+    sgd: () => sgd(parameters, { learningRate, momentum: 0.9, weightDecay, groups }),
+  };
+  return (
+    makers[optimizer]?.() ??
+    fail("config", `optimizer is "${optimizer}"; expected one of ${Object.keys(makers).join(", ")}`)
+  );
+}
+
+function scheduleOf({
+  lrScheduler,
+  maxSteps: steps,
+  warmupSteps,
+  warmupRatio = 0,
+  decaySteps: decay,
+  minLrRatio: minimum,
+}: TrainConfig): Schedule {
+  const warmup = warmupSteps ?? Math.round(warmupRatio * steps);
+  if (lrScheduler === "constant") return schedule.constant({ warmup });
+  if (lrScheduler === "wsd") return schedule.wsd({ steps, warmup, minimum, ...(decay !== undefined && { decay }) });
+  return schedule[lrScheduler]({ steps, warmup, minimum });
+}
+
+function headline(run: RunFolder, model: GPT, data: TextData, resumed: boolean): string {
+  const parameters = model.parameters().reduce((sum, { size }) => sum + size, 0);
+  const lines = [
+    `${resumed ? "going on with" : "run"} ${run.id} in ${relative(process.cwd(), run.path) || run.path}`,
+    `${(parameters / 1e6).toFixed(2)} M parameters; ${data.lengths.train.toLocaleString("en")} tokens to train on, ${data.lengths.validation.toLocaleString("en")} held out`,
+    ...(data.notice ? [data.notice] : []),
+  ];
+  return `${lines.join("\n")}\n`;
+}
