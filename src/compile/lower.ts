@@ -9,6 +9,7 @@ import {
   type Node,
   type OnnxAttributes,
   type RandomAttributes,
+  type Target,
   type Tensor,
   type Variable,
 } from "../tensor/index.js";
@@ -30,9 +31,11 @@ export interface LoweredProgram {
 }
 
 /** `outputs` and `updates` by the name their value has in the model. */
-export function lower(outputs: ReadonlyMap<string, Tensor>, name: string): LoweredProgram {
-  const builder = new GraphBuilder();
+export function lower(outputs: ReadonlyMap<string, Tensor>, name: string, target: Target): LoweredProgram {
+  const builder = new GraphBuilder(target);
   const nodes = reachable(outputs.values());
+  for (const tensor of outputs.values()) builder.used.add(tensor);
+  for (const node of nodes) for (const tensor of node.inputs) builder.used.add(tensor);
   for (const node of nodes) builder.add(node);
   builder.nameOutputs(outputs);
   const model = create(ModelProtoSchema, {
@@ -64,9 +67,12 @@ class GraphBuilder {
   readonly variables = new Map<Variable, string>();
   readonly random: { name: string; attributes: RandomAttributes }[] = [];
   readonly origins = new Map<string, Node>();
+  readonly used = new Set<Tensor>();
   readonly #values = new Map<Tensor, string>();
   readonly #names = new Set<string>();
   readonly #constants = new Map<string, string>();
+
+  constructor(readonly target: Target) {}
 
   add(node: Node): void {
     if (isLeaf(node)) this.#leaf(node);
@@ -137,10 +143,12 @@ class GraphBuilder {
     const lowering: Lowering = {
       node,
       attributes: node.attributes,
+      target: this.target,
       inputs: node.inputs.map((x) => this.#value(x)),
       emit: (type, inputs, attributes, domain) => push(type, inputs, own, attributes, domain),
       value,
       values,
+      isUsed: (i) => this.used.has(node.outputs[i] as Tensor),
       bind: (...names) => bound.splice(0, names.length, ...names),
       constant: (array) => this.#constant(array),
       integers: (numbers) => this.#constant(NDArray.from([...numbers], "int64")),

@@ -4,10 +4,11 @@
  */
 import {
   type ConstantAttributes,
+  constant,
   constantValue,
   full,
   makeNode,
-  type NDArray,
+  NDArray,
   type Node,
   sameShape,
   sizeOf,
@@ -47,6 +48,8 @@ function simplify(node: Node): Tensor | undefined {
   const [y] = outputs as [Tensor];
   const [a, b] = inputs;
   if (aliases.has(operation.name)) return a;
+  if (outputs.length === 1 && y.size === 0) return constant(NDArray.zeros(y.shape, y.dtype)); // nothing to compute
+  if (operation.name === "matmul" && a?.size === 0) return full(y.shape, 0, y.dtype); // a sum of no products
   if (a && b && neutral(operation.name, constantValue(b)) && sameShape(a.shape, y.shape)) return a;
   if (
     a &&

@@ -54,6 +54,7 @@ function nativeBackend(ort: OrtModule, name: BackendName, { threads = physicalCo
     threads,
     fillsOutputs: !gpu,
     keepsOnDevice: gpu,
+    downloadsByProgram: true,
     session: {
       executionProviders: gpu ? ["webgpu"] : ["cpu"],
       intraOpNumThreads: threads,
@@ -76,6 +77,7 @@ async function wasmBackend({ threads = physicalCores() }: BackendOptions): Promi
     threads,
     fillsOutputs: false,
     keepsOnDevice: false,
+    downloadsByProgram: false,
     session: { executionProviders: ["wasm"], graphOptimizationLevel: "all", logSeverityLevel: 3 },
   });
 }

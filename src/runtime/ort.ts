@@ -1,5 +1,6 @@
 /** ONNX Runtime behind our `Backend`: the same code for its native, WebAssembly and browser packages. */
 import type { InferenceSession, Tensor as OrtTensor, TensorConstructor } from "onnxruntime-common";
+import { copyModel } from "../compile/copy-model.js";
 import { type DeviceArray, type DType, fail, NDArray, type Shape, type TypedArray } from "../tensor/index.js";
 import type { Backend, BackendName, Session, SessionOptions } from "./backend.js";
 
@@ -22,6 +23,8 @@ export interface OrtHost {
   readonly fillsOutputs: boolean;
   /** Outputs that are fed again stay in device memory. */
   readonly keepsOnDevice: boolean;
+  /** Whether device memory is read by a program rather than by the package's own function. */
+  readonly downloadsByProgram: boolean;
 }
 
 type OrtDType = "float32" | "float16" | "float64" | "int32" | "int64" | "bool" | "int8" | "uint8";
@@ -32,11 +35,13 @@ class OrtArray implements DeviceArray {
     readonly tensor: OrtTensor,
     readonly shape: Shape,
     readonly dtype: DType,
+    private readonly download: (tensor: OrtTensor) => Promise<TypedArray>,
   ) {}
 
   async read(): Promise<NDArray> {
-    const data = (this.tensor.location === "gpu-buffer" ? await this.tensor.getData() : this.tensor.data) as TypedArray;
-    return new NDArray(rawHalves(this.dtype, data.slice() as TypedArray), this.shape, this.dtype);
+    const onHost = this.tensor.location === "cpu" || this.tensor.location === "cpu-pinned";
+    const data = onHost ? (this.tensor.data as TypedArray).slice() : await this.download(this.tensor);
+    return new NDArray(rawHalves(this.dtype, data as TypedArray), this.shape, this.dtype);
   }
 
   release(): void {
@@ -52,7 +57,9 @@ const rawHalves = (dtype: DType, data: TypedArray): TypedArray =>
 
 export function ortBackend(host: OrtHost): Backend {
   const { ort, name, engine, version, threads } = host;
-  const wrap = (tensor: OrtTensor): OrtArray => new OrtArray(backend, tensor, tensor.dims, tensor.type as OrtDType);
+  const wrap = (tensor: OrtTensor): OrtArray =>
+    new OrtArray(backend, tensor, tensor.dims, tensor.type as OrtDType, download);
+  const download = downloader(host);
   const backend: Backend = {
     name,
     description: { engine, version, threads },
@@ -63,6 +70,23 @@ export function ortBackend(host: OrtHost): Backend {
     },
   };
   return backend;
+}
+
+/**
+ * Device memory to the host. The native package cannot map a buffer it was given back (it ends the process), so a
+ * program that copies its input does it: one per shape.
+ */
+function downloader(host: OrtHost): (tensor: OrtTensor) => Promise<TypedArray> {
+  const copiers = new Map<string, Promise<InferenceSession>>();
+  return async (tensor) => {
+    if (!host.downloadsByProgram) return (await tensor.getData()) as TypedArray;
+    const key = `${tensor.type}${tensor.dims.join("x")}`;
+    const copier =
+      copiers.get(key) ?? createOrtSession(host, copyModel(tensor.type as OrtDType, tensor.dims), { onDevice: [] });
+    copiers.set(key, copier);
+    const { y } = await (await copier).run({ x: tensor });
+    return (y as OrtTensor).data as TypedArray;
+  };
 }
 
 async function createOrtSession(

@@ -195,8 +195,8 @@ async function build(
   { backend: name, passes = true, name: title = "program", ...options }: CompileOptions,
 ): Promise<Executable> {
   const { outputs, updates, observed, results } = traceProgram(fn, feeds, passes);
-  const lowered = lower(outputs, title);
   const backend = await (name ? getBackend(name, options) : defaultBackend(options));
+  const lowered = lower(outputs, title, backend.name);
   const session = await backend.createSession(encodeModel(lowered.model), { onDevice: [...updates.values()] });
   return { ...lowered, backend, session, outputs: results, updates, observed };
 }

@@ -55,6 +55,7 @@ export {
   type Operation,
   operations,
   setEvaluator,
+  type Target,
   Tensor,
 } from "./tensor.js";
 export {

@@ -176,8 +176,15 @@ const makeRmsNorm = defineOperation<{ readonly eps: number }>({
     ];
   },
   flops: ({ inputs }) => 5 * (inputs[0] as Tensor).size,
-  lower: ({ values, bind, inputs, attributes: { eps } }) =>
-    bind(...values(2, "SimplifiedLayerNormalization", inputs, { axis: -1, epsilon: { float: eps }, stash_type: 1 })),
+  lower: ({ value, values, bind, scalar, integers, inputs, attributes: { eps }, target }) => {
+    const attributes = { axis: -1, epsilon: { float: eps }, stash_type: 1 };
+    if (target !== "webgpu") return bind(...values(2, "SimplifiedLayerNormalization", inputs, attributes));
+    // WebGPU's kernel leaves the second output unwritten (ONNX Runtime 1.30), without an error.
+    const [x] = inputs as [string];
+    const meanSquare = value("ReduceMean", [value("Mul", [x, x]), integers([-1])], { keepdims: 1 });
+    const inverse = value("Reciprocal", [value("Sqrt", [value("Add", [meanSquare, scalar(eps, "float32")])])]);
+    bind(value("SimplifiedLayerNormalization", inputs, attributes), inverse);
+  },
 });
 
 /** y = x / √(mean(x²) + eps) · weight over the last axis (Root Mean Square Layer Normalization, 2019). */

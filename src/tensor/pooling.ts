@@ -9,7 +9,7 @@ import { NDArray } from "./ndarray.js";
 import { max } from "./reduction.js";
 import { formatShape, sizeOf } from "./shape.js";
 import { concat, reshape, slice, transpose } from "./shaping.js";
-import { attachMethods, defineOperation, defineSingle, type MethodsOf, type Tensor } from "./tensor.js";
+import { attachMethods, defineOperation, defineSingle, type Lowering, type MethodsOf, type Tensor } from "./tensor.js";
 
 export interface PoolOptions {
   readonly kernel: PerAxis;
@@ -59,6 +59,72 @@ const onnxWindow = ({ kernel, stride, before, after }: Window) => ({
   pads: [...before, ...after],
 });
 
+/** Where each maximum stands in the flat input, by gathering every window: for engines whose MaxPool does not tell. */
+function maximumIndices({
+  value,
+  constant: keep,
+  integers,
+  scalar,
+  inputs,
+  node,
+  attributes,
+}: Lowering<Window>): string {
+  const [x, y] = [node.inputs[0] as Tensor, node.outputs[0] as Tensor];
+  const planes = x.dim(0) * x.dim(1);
+  const { kernel, before, after } = attributes;
+  const padded = x.shape.slice(2).map((n, i) => n + (before[i] as number) + (after[i] as number));
+  const [inPadded, inPlane] = windowTables(x, y, attributes, padded);
+  const places = sizeOf(y.shape.slice(2));
+  const window = sizeOf(kernel);
+  const wide = value("Pad", [
+    inputs[0] as string,
+    integers([0, 0, ...before, 0, 0, ...after]),
+    scalar(Number.NEGATIVE_INFINITY, x.dtype),
+  ]);
+  const flat = value("Reshape", [wide, integers([planes, sizeOf(padded)])]);
+  const windows = value("Gather", [flat, keep(NDArray.from(inPadded, "int64", [places, window]))], { axis: 1 });
+  const best = value("ArgMax", [windows], { axis: 2, keepdims: 0 }); // [planes, places]
+  const position = value("Add", [best, integers(Array.from({ length: places }, (_, p) => p * window))]);
+  const inside = value("Gather", [keep(NDArray.from(inPlane, "int64")), position], { axis: 0 });
+  const planeStart = NDArray.from(
+    Array.from({ length: planes }, (_, p) => p * sizeOf(x.shape.slice(2))),
+    "int64",
+    [planes, 1],
+  );
+  return value("Reshape", [value("Add", [inside, keep(planeStart)]), integers(y.shape)]);
+}
+
+/** For each output place and kernel place: the position in the padded plane, and in the plane itself. */
+function windowTables(
+  x: Tensor,
+  y: Tensor,
+  { kernel, stride, before }: Window,
+  padded: readonly number[],
+): [number[], number[]] {
+  const outputs = y.shape.slice(2);
+  const inner = x.shape.slice(2);
+  const digits = (index: number, sizes: readonly number[]): number[] =>
+    sizes.map((n, i) => Math.floor(index / sizeOf(sizes.slice(i + 1))) % n);
+  const flat = (place: readonly number[], sizes: readonly number[]): number =>
+    place.reduce((sum, p, i) => sum * (sizes[i] as number) + p, 0);
+  const [first, second]: [number[], number[]] = [[], []];
+  for (let o = 0; o < sizeOf(outputs); o++)
+    for (let k = 0; k < sizeOf(kernel); k++) {
+      const place = digits(o, outputs).map((p, i) => p * (stride[i] as number) + (digits(k, kernel)[i] as number));
+      first.push(flat(place, padded));
+      second.push(
+        Math.max(
+          0,
+          flat(
+            place.map((p, i) => p - (before[i] as number)),
+            inner,
+          ),
+        ),
+      );
+    }
+  return [first, second];
+}
+
 const makeMaxPool = defineOperation<Window>({
   name: "maxPool",
   infer: ([x], window) => {
@@ -77,7 +143,12 @@ const makeMaxPool = defineOperation<Window>({
     ];
   },
   flops: ({ outputs, attributes }) => (outputs[0] as Tensor).size * sizeOf((attributes as Window).kernel),
-  lower: ({ bind, values, inputs, attributes }) => bind(...values(2, "MaxPool", inputs, onnxWindow(attributes))),
+  lower: (lowering) => {
+    const { bind, value, values, inputs, attributes, target, isUsed } = lowering;
+    if (!isUsed(1)) return bind(value("MaxPool", inputs, onnxWindow(attributes)));
+    if (target !== "webgpu") return bind(...values(2, "MaxPool", inputs, onnxWindow(attributes)));
+    bind(value("MaxPool", inputs, onnxWindow(attributes)), maximumIndices(lowering));
+  },
 });
 
 const makeAveragePool = defineSingle<Window & { readonly countIncludePad: boolean }>({

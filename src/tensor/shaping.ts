@@ -155,11 +155,18 @@ const makeSlice = defineSingle<SliceAttributes>({
     return [padAxis(spread, axis, first, n - first - spread.dim(axis))];
   },
   flops: free,
-  lower: ({ emit, integers, inputs, attributes: { axis, start, step, length } }) => {
+  lower: ({ emit, value, integers, inputs, node, attributes: { axis, start, step, length } }) => {
+    const cut = (from: number, to: number, by: number) => [[from], [to], [axis], [by]].map((v) => integers(v));
     const stop = start + length * step;
     // A backward slice that reaches element 0 ends "before the beginning": ONNX wants a number below -n for that.
     const end = stop < 0 ? -(2 ** 31) : stop;
-    emit("Slice", [inputs[0] as string, ...[[start], [end], [axis], [step]].map((v) => integers(v))]);
+    const [x] = inputs as [string];
+    if (step >= -1) return emit("Slice", [x, ...cut(start, end, step)]);
+    // The whole axis backwards, then forwards in strides: both at once is wrong on WebGPU (ONNX Runtime 1.30).
+    const n = (node.inputs[0] as Tensor).dim(axis);
+    const backwards = value("Slice", [x, ...cut(n - 1, -(2 ** 31), -1)]);
+    const first = n - 1 - start;
+    emit("Slice", [backwards, ...cut(first, first + (length - 1) * -step + 1, -step)]);
   },
 });
 /** start, start + step, … below `end` along one axis; negative positions count from the end, as in Python. */

@@ -18,6 +18,8 @@ export interface OutputSpec {
 export interface Lowering<Attributes = object> {
   readonly node: Node;
   readonly attributes: Attributes;
+  /** Where the program will run: kernels differ, and some give wrong numbers without an error. */
+  readonly target: Target;
   /** Names of the input values, one per input tensor. */
   readonly inputs: readonly string[];
   /** Emit `type(inputs)` writing the node's own outputs (the last node of every lowering). */
@@ -31,6 +33,8 @@ export interface Lowering<Attributes = object> {
     attributes?: OnnxAttributes,
     domain?: string,
   ): string[];
+  /** Whether output `i` is read by anything: an expensive one may be left out where it is not. */
+  isUsed(i: number): boolean;
   /** Say which values are the node's outputs, where `emit` does not fit. */
   bind(...values: string[]): void;
   constant(array: NDArray): string;
@@ -41,6 +45,8 @@ export interface Lowering<Attributes = object> {
   /** A cast that is the node's own output. */
   emitCast(value: string, to: DType): void;
 }
+
+export type Target = "cpu" | "webgpu" | "wasm";
 
 export type OnnxAttributes = Record<string, number | string | readonly number[] | { float: number }>;
 

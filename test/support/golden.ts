@@ -1,27 +1,15 @@
 /** Reference cases of operations, as scripts/reference/store.py writes them. */
 import { fileURLToPath } from "node:url";
 import { readSafetensors } from "../../src/data/safetensors-file.js";
-import type { NDArray, Tensor } from "../../src/tensor/index.js";
-import { type OperationCall, operationCalls } from "./operation-calls.js";
+import type { NDArray } from "../../src/tensor/index.js";
+import type { ReferenceCase } from "./plain-case.js";
+
+export { callCase, type ReferenceCase } from "./plain-case.js";
 
 export const families = [
   ...["elementwise", "reduction", "matrix", "convolution", "pooling", "resize", "shape", "indexing"],
   ...["normalization", "loss"],
 ] as const;
-
-export interface ReferenceCase {
-  readonly name: string;
-  readonly op: string;
-  readonly attributes: object;
-  /** False where an input sits on a kink, so that a difference quotient means nothing. */
-  readonly smooth: boolean;
-  readonly inputs: readonly NDArray[];
-  readonly outputs: readonly NDArray[];
-  /** By output: weights of the scalar loss Σ weights · output. Absent for outputs that are not differentiable. */
-  readonly lossWeights: ReadonlyMap<number, NDArray>;
-  /** By input: gradient of that loss. */
-  readonly gradients: ReadonlyMap<number, NDArray>;
-}
 
 export const goldenPath = (path: string): string => fileURLToPath(new URL(`../golden/${path}`, import.meta.url));
 
@@ -48,14 +36,4 @@ export async function readCases(family: string): Promise<ReferenceCase[]> {
       gradients: numbered(`${name}.grad`),
     };
   });
-}
-
-/** The case's operation on tensors of ours; always a list of outputs. */
-export function callCase({ op, attributes, name }: ReferenceCase, inputs: readonly Tensor[]): readonly Tensor[] {
-  const call = operationCalls[op] as
-    | ((inputs: readonly Tensor[], attributes: object) => ReturnType<OperationCall>)
-    | undefined;
-  if (!call) throw new Error(`${name}: no call for operation "${op}" in test/support/operation-calls.ts`);
-  const result = call(inputs, attributes);
-  return Array.isArray(result) ? (result as readonly Tensor[]) : [result as Tensor];
 }

@@ -1,5 +1,5 @@
 import { constant, grad, input, type NDArray, type Tensor } from "../../src/tensor/index.js";
-import { callCase, type ReferenceCase } from "./golden.js";
+import { callCase, type ReferenceCase } from "./plain-case.js";
 
 export interface Traced {
   /** "output.0", "grad.1", … */
