@@ -32,7 +32,8 @@ export interface LoweredProgram {
 
 /** `outputs` and `updates` by the name their value has in the model. */
 export function lower(outputs: ReadonlyMap<string, Tensor>, name: string, target: Target): LoweredProgram {
-  const builder = new GraphBuilder(target);
+  // Reserved first, so that an input may have the name of an output.
+  const builder = new GraphBuilder(target, outputs.keys());
   const nodes = reachable(outputs.values());
   for (const tensor of outputs.values()) builder.used.add(tensor);
   for (const node of nodes) for (const tensor of node.inputs) builder.used.add(tensor);
@@ -69,10 +70,15 @@ class GraphBuilder {
   readonly origins = new Map<string, Node>();
   readonly used = new Set<Tensor>();
   readonly #values = new Map<Tensor, string>();
-  readonly #names = new Set<string>();
+  readonly #names: Set<string>;
   readonly #constants = new Map<string, string>();
 
-  constructor(readonly target: Target) {}
+  constructor(
+    readonly target: Target,
+    reserved: Iterable<string>,
+  ) {
+    this.#names = new Set(reserved);
+  }
 
   add(node: Node): void {
     if (isLeaf(node)) this.#leaf(node);
