@@ -37,7 +37,7 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
     return within(here, () =>
       withPath(path, () => {
         if (inputs[0] instanceof Tensor) recordPoint(`${path}:in`, inputs[0]);
-        const output = this.forward(...inputs);
+        const output = recomputed.has(this) ? (forgetful(this as never, inputs) as Output) : this.forward(...inputs);
         if (output instanceof Tensor) recordPoint(`${path}:out`, output);
         return output;
       }),
@@ -224,28 +224,32 @@ const parents = (path: string): string[] =>
 
 /**
  * Forget the activations inside `module` and compute them again for the backward pass: less memory for more time, the
- * same numbers (Training Deep Nets with Sublinear Memory Cost, 2016). Gives a module to put in its place.
+ * same numbers (Training Deep Nets with Sublinear Memory Cost, 2016). Marks the module and gives it back; its names and
+ * the rest of the model stay as they are: `model.model.layers.forEach(recompute)`.
  */
-export const recompute = (module: Module): Module => new Recomputed(module);
+export function recompute<M extends AnyModule>(module: M): M {
+  recomputed.add(module);
+  structureChanged();
+  return module;
+}
 
-class Recomputed extends Module {
-  constructor(readonly module: Module) {
-    super();
-  }
+const recomputed = new WeakSet<object>();
 
-  forward(x: Tensor): Tensor {
-    const parameters = this.module.parameters();
-    const sites = siteSnapshot();
-    const mode = isTraining() ? training : inference;
-    return customGradient(
-      [x, ...parameters],
-      () => this.module.apply(x),
-      (gradient) =>
-        repeating(sites, () => {
-          const again = after(x, gradient);
-          const output = mode(() => this.module.apply(again));
-          return vectorJacobian([output], [gradient], [again, ...parameters]);
-        }),
-    );
-  }
+/** The output, with a gradient that starts from the input again, and not before it is asked for. */
+function forgetful(module: Module<readonly unknown[], unknown>, inputs: readonly unknown[]): Tensor {
+  const [x, ...rest] = inputs;
+  if (!(x instanceof Tensor)) return fail("argument", "recompute: the first input of the module must be a tensor");
+  const parameters = module.parameters();
+  const sites = siteSnapshot();
+  const mode = isTraining() ? training : inference;
+  const [path, here] = [currentPath(), scope];
+  const forward = (again: Tensor): Tensor => {
+    const output = module.forward(again, ...rest);
+    return output instanceof Tensor ? output : fail("argument", "recompute: the module must return one tensor");
+  };
+  return customGradient([x, ...parameters], forward, (gradient) => {
+    const again = after(x, gradient);
+    const output = repeating(sites, () => mode(() => within(here, () => withPath(path, () => forward(again)))));
+    return vectorJacobian([output], [gradient], [again, ...parameters]);
+  });
 }
