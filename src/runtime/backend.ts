@@ -38,3 +38,8 @@ export interface Session {
   endProfiling(): void;
   release(): Promise<void>;
 }
+
+/** A place for the engine's profile: the prefix of the file it will write, and its text afterwards. */
+export interface Profiling {
+  open(): Promise<{ readonly prefix: string; read(): Promise<string> }>;
+}

@@ -1,15 +1,36 @@
 /** Node: the native package on CPU or WebGPU, and WebAssembly where the native one is not installed. */
 import { readFileSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { availableParallelism, cpus } from "node:os";
+import { availableParallelism, cpus, tmpdir } from "node:os";
+import { join } from "node:path";
 import { env } from "node:process";
 import { fail } from "../tensor/index.js";
-import type { Backend, BackendName, BackendOptions } from "./backend.js";
+import type { Backend, BackendName, BackendOptions, Profiling } from "./backend.js";
 import { type OrtModule, ortBackend } from "./ort.js";
 
 export const hostName = "node";
 export const environment = (name: string): string | undefined => env[name];
 export const notice = (text: string): void => console.warn(text);
+
+/** Where the engine writes its profile, and how to read it. */
+export const profiling: Profiling | undefined = {
+  async open() {
+    const folder = await mkdtemp(join(tmpdir(), "layerwise-profile-"));
+    return {
+      prefix: join(folder, "run"),
+      async read() {
+        const [file] = await readdir(folder);
+        const text =
+          file === undefined
+            ? fail("backend", "explain: the engine wrote no profile")
+            : await readFile(join(folder, file), "utf8");
+        await rm(folder, { recursive: true });
+        return text;
+      },
+    };
+  },
+};
 
 let warned = false;
 

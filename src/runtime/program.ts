@@ -18,6 +18,7 @@ import {
 } from "../tensor/index.js";
 import type { Backend, BackendName, BackendOptions, Session } from "./backend.js";
 import { defaultBackend, getBackend } from "./backends.js";
+import { type ExplainOptions, type Explanation, explain } from "./explain.js";
 import { observedTensors } from "./observed.js";
 
 /** What a program takes: arrays, or numbers and nested numbers (as float32). */
@@ -52,6 +53,8 @@ export interface Program<I extends Inputs, O extends Outputs> {
   step: number;
   /** Compile for these inputs without running; what `explain` and `save` work on. */
   prepare(feeds?: { readonly [K in keyof I]: Feed }): Promise<Executable>;
+  /** What it costs, by module: of these inputs, or of the last ones. `console.log(String(await program.explain()))`. */
+  explain(feeds?: { readonly [K in keyof I]: Feed }, options?: ExplainOptions): Promise<Explanation>;
   /** How many variants are compiled now. */
   readonly cached: number;
   release(): Promise<void>;
@@ -78,6 +81,7 @@ export function compile<I extends Inputs = Inputs, O extends Outputs = Outputs>(
   const { cacheSize = 8, seed = 0, commit = () => true } = options;
   const cache = new Map<string, Promise<Executable>>();
   let last: string | undefined;
+  let lastFeeds: Readonly<Record<string, NDArray>> | undefined;
   let queue: Promise<unknown> = Promise.resolve();
 
   const prepare = async (feeds: Readonly<Record<string, NDArray>>): Promise<Executable> => {
@@ -99,6 +103,7 @@ export function compile<I extends Inputs = Inputs, O extends Outputs = Outputs>(
     const run = queue.then(async () => {
       const arrays = toArrays(feeds);
       const executable = await prepare(arrays);
+      lastFeeds = arrays;
       const results = await execute(executable, arrays, { seed, step: program.step, commit });
       program.step++;
       return results as Results<O>;
@@ -112,6 +117,8 @@ export function compile<I extends Inputs = Inputs, O extends Outputs = Outputs>(
     const known = last === undefined ? undefined : cache.get(last);
     return known ?? fail("argument", "program: run it once, or give inputs, so that their shapes are known");
   };
+  program.explain = async (feeds?: { readonly [K in keyof I]: Feed }, explainOptions: ExplainOptions = {}) =>
+    explain(await program.prepare(feeds), feeds ? toArrays(feeds) : lastFeeds, explainOptions);
   program.release = async (): Promise<void> => {
     await queue;
     const all = [...cache.values()];
@@ -212,18 +219,28 @@ async function resident(variable: Variable, backend: Backend): Promise<DeviceArr
   return variable.current;
 }
 
+/** Everything a run reads: inputs, random numbers, variables; by the names they have in the model. */
+export async function feedsOf(
+  { backend, inputs, variables, random }: Executable,
+  feeds: Readonly<Record<string, NDArray>>,
+  stream: { readonly seed: number; readonly step: number },
+): Promise<Map<string, DeviceArray>> {
+  const fed = new Map<string, DeviceArray>();
+  for (const [name, inner] of inputs)
+    fed.set(inner, backend.upload(feeds[name] ?? fail("argument", `program: input "${name}" is missing`)));
+  for (const { name, attributes } of random)
+    fed.set(name, backend.upload(new NDArray(draw(attributes, stream), attributes.shape, "float32")));
+  for (const [variable, name] of variables) fed.set(name, await resident(variable, backend));
+  return fed;
+}
+
 async function execute(
   executable: Executable,
   feeds: Readonly<Record<string, NDArray>>,
   { seed, step, commit }: Required<Pick<CompileOptions, "seed" | "commit">> & { readonly step: number },
 ): Promise<Results<Outputs>> {
-  const { backend, session, inputs, variables, random, updates, outputs, observed } = executable;
-  const fed = new Map<string, DeviceArray>();
-  for (const [name, inner] of inputs)
-    fed.set(inner, backend.upload(feeds[name] ?? fail("argument", `program: input "${name}" is missing`)));
-  for (const { name, attributes } of random)
-    fed.set(name, backend.upload(new NDArray(draw(attributes, { seed, step }), attributes.shape, "float32")));
-  for (const [variable, name] of variables) fed.set(name, await resident(variable, backend));
+  const { backend, session, updates, outputs, observed } = executable;
+  const fed = await feedsOf(executable, feeds, { seed, step });
   const spares = new Map<string, DeviceArray>();
   for (const [variable, name] of updates) if (variable.spare?.backend === backend) spares.set(name, variable.spare);
   const results = await session.run(fed, [...outputs, ...observed.values(), ...updates.values()], spares);
