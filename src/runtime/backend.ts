@@ -43,3 +43,9 @@ export interface Session {
 export interface Profiling {
   open(): Promise<{ readonly prefix: string; read(): Promise<string> }>;
 }
+
+export interface Files {
+  /** Atomically: under the name there is the old file or the new one, never a part. */
+  write(path: string, bytes: Uint8Array): Promise<void>;
+  read(path: string): Promise<Uint8Array>;
+}

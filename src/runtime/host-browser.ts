@@ -1,12 +1,15 @@
 /** The browser: ONNX Runtime's WebAssembly and WebGPU engines. */
 import { fail } from "../tensor/index.js";
-import type { Backend, BackendName, BackendOptions, Profiling } from "./backend.js";
+import type { Backend, BackendName, BackendOptions, Files, Profiling } from "./backend.js";
 import { type OrtModule, ortBackend } from "./ort.js";
 
 export const hostName = "browser";
 /** Pages have no environment variables. */
 export const environment = (_name: string): string | undefined => undefined;
 export const notice = (text: string): void => console.warn(text);
+
+/** Pages have no files. */
+export const files: Files | undefined = undefined;
 
 /** The engine's profile is a file, which a page cannot read. */
 export const profiling: Profiling | undefined = undefined;

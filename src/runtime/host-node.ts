@@ -1,17 +1,29 @@
 /** Node: the native package on CPU or WebGPU, and WebAssembly where the native one is not installed. */
 import { readFileSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { availableParallelism, cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { env } from "node:process";
 import { fail } from "../tensor/index.js";
-import type { Backend, BackendName, BackendOptions, Profiling } from "./backend.js";
+import type { Backend, BackendName, BackendOptions, Files, Profiling } from "./backend.js";
 import { type OrtModule, ortBackend } from "./ort.js";
 
 export const hostName = "node";
 export const environment = (name: string): string | undefined => env[name];
 export const notice = (text: string): void => console.warn(text);
+
+/** Files, where there are any. */
+export const files: Files | undefined = {
+  write: async (path, bytes) => {
+    // Beside its place first: a file under its own name is always whole.
+    const temporary = `${path}.${process.pid}.tmp`;
+    await writeFile(temporary, bytes);
+    await rename(temporary, path);
+  },
+  read: (path) =>
+    readFile(path).catch((error: Error) => fail("file", `${path} cannot be read: ${error.message}`, { cause: error })),
+};
 
 /** Where the engine writes its profile, and how to read it. */
 export const profiling: Profiling | undefined = {

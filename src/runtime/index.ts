@@ -6,6 +6,7 @@ setEvaluator(async (tensor) => (await evaluate([tensor]))[0] as Awaited<ReturnTy
 export type { Backend, BackendName, BackendOptions } from "./backend.js";
 export { backendNames, defaultBackend, getBackend } from "./backends.js";
 export type { ExplainOptions, Explanation, ModuleCost } from "./explain.js";
+export { load } from "./load.js";
 export {
   type CompileOptions,
   compile,
@@ -17,3 +18,4 @@ export {
   type Program,
   type Results,
 } from "./program.js";
+export { decodeProgram, type LoadedProgram } from "./saved.js";

@@ -1,4 +1,5 @@
 /** A traced function as one compiled program: variables are read and written on the backend, inputs fed, outputs read. */
+import { files } from "#host";
 import { encodeModel, type LoweredProgram, lower } from "../compile/lower.js";
 import { optimize } from "../compile/passes.js";
 import {
@@ -20,6 +21,7 @@ import type { Backend, BackendName, BackendOptions, Session } from "./backend.js
 import { defaultBackend, getBackend } from "./backends.js";
 import { type ExplainOptions, type Explanation, explain } from "./explain.js";
 import { observedTensors } from "./observed.js";
+import { encodeProgram } from "./saved.js";
 
 /** What a program takes: arrays, or numbers and nested numbers (as float32). */
 export type Feed = NDArray | Nested;
@@ -55,6 +57,10 @@ export interface Program<I extends Inputs, O extends Outputs> {
   prepare(feeds?: { readonly [K in keyof I]: Feed }): Promise<Executable>;
   /** What it costs, by module: of these inputs, or of the last ones. `console.log(String(await program.explain()))`. */
   explain(feeds?: { readonly [K in keyof I]: Feed }, options?: ExplainOptions): Promise<Explanation>;
+  /** As an ONNX file with a probe, for these inputs or the last ones. */
+  encode(feeds?: { readonly [K in keyof I]: Feed }): Promise<Uint8Array>;
+  /** `encode` into a file that any ONNX viewer opens and `load` brings back (Node only). */
+  save(path: string, feeds?: { readonly [K in keyof I]: Feed }): Promise<void>;
   /** How many variants are compiled now. */
   readonly cached: number;
   release(): Promise<void>;
@@ -69,6 +75,12 @@ export interface Executable extends LoweredProgram {
   readonly updates: ReadonlyMap<Variable, string>;
   readonly observed: ReadonlyMap<string, string>;
 }
+
+/** What it takes to run one, traced here or loaded from a file. */
+export type Runnable = Pick<
+  Executable,
+  "backend" | "session" | "inputs" | "variables" | "random" | "outputs" | "updates" | "observed"
+>;
 
 /**
  * Compile `fn`, which builds a graph from its inputs and returns named tensors. It is traced once per set of input
@@ -104,7 +116,7 @@ export function compile<I extends Inputs = Inputs, O extends Outputs = Outputs>(
       const arrays = toArrays(feeds);
       const executable = await prepare(arrays);
       lastFeeds = arrays;
-      const results = await execute(executable, arrays, { seed, step: program.step, commit });
+      const results = await runSession(executable, arrays, { seed, step: program.step, commit });
       program.step++;
       return results as Results<O>;
     });
@@ -119,6 +131,10 @@ export function compile<I extends Inputs = Inputs, O extends Outputs = Outputs>(
   };
   program.explain = async (feeds?: { readonly [K in keyof I]: Feed }, explainOptions: ExplainOptions = {}) =>
     explain(await program.prepare(feeds), feeds ? toArrays(feeds) : lastFeeds, explainOptions);
+  program.encode = async (feeds?: { readonly [K in keyof I]: Feed }) =>
+    encodeProgram(await program.prepare(feeds), feeds ? toArrays(feeds) : lastFeeds);
+  program.save = async (path: string, feeds?: { readonly [K in keyof I]: Feed }) =>
+    files ? files.write(path, await program.encode(feeds)) : fail("file", "save: this host has no files; use encode");
   program.release = async (): Promise<void> => {
     await queue;
     const all = [...cache.values()];
@@ -134,7 +150,7 @@ const signature = (feeds: Readonly<Record<string, NDArray>>): string =>
     .map(([name, { dtype, shape }]) => `${name}:${dtype}${shape.join("x")}`)
     .join(";")}`;
 
-function toArrays(feeds: Readonly<Record<string, Feed>>): Record<string, NDArray> {
+export function toArrays(feeds: Readonly<Record<string, Feed>>): Record<string, NDArray> {
   return Object.fromEntries(
     Object.entries(feeds ?? {}).map(([name, value]) => {
       if (value === undefined || value === null)
@@ -221,7 +237,7 @@ async function resident(variable: Variable, backend: Backend): Promise<DeviceArr
 
 /** Everything a run reads: inputs, random numbers, variables; by the names they have in the model. */
 export async function feedsOf(
-  { backend, inputs, variables, random }: Executable,
+  { backend, inputs, variables, random }: Runnable,
   feeds: Readonly<Record<string, NDArray>>,
   stream: { readonly seed: number; readonly step: number },
 ): Promise<Map<string, DeviceArray>> {
@@ -234,8 +250,8 @@ export async function feedsOf(
   return fed;
 }
 
-async function execute(
-  executable: Executable,
+export async function runSession(
+  executable: Runnable,
   feeds: Readonly<Record<string, NDArray>>,
   { seed, step, commit }: Required<Pick<CompileOptions, "seed" | "commit">> & { readonly step: number },
 ): Promise<Results<Outputs>> {
