@@ -1,5 +1,5 @@
 import { fail } from "../tensor/errors.js";
-import { nearest } from "./nearest.js";
+import { nearest } from "../tensor/nearest.js";
 import type { Paper } from "./paper.js";
 import * as entries from "./papers/index.js";
 

@@ -47,8 +47,7 @@ export function registerStudies(program: Command): void {
   const reproduce = program
     .command("reproduce")
     .description("measure what a paper claims")
-    .argument("<id>", "a paper of the catalogue, see `layerwise papers`")
-    .option("--record", "keep the result in the catalogue (for those who build it)");
+    .argument("<id>", "a paper of the catalogue, see `layerwise papers`");
   shared(reproduce).addHelpText("after", examples("reproduce peri-ln")).action(runReproduction);
 }
 
@@ -61,7 +60,8 @@ const shared = (command: Command): Command =>
     .option("--quick", "a small version that takes under a minute and decides little")
     .option("--seeds <n>", "how many times each model is trained", wholeNumber)
     .option("--steps <n>", "training steps of each model", wholeNumber)
-    .option("--output <folder>", "where the report goes (default: runs/<study>)");
+    .option("--output <folder>", "where the report goes (default: runs/<study>)")
+    .option("--record", "keep the results in the catalogue (for those who build it)");
 
 function wholeNumber(value: string): number {
   const n = Number(value);
@@ -76,10 +76,9 @@ async function runStudy(name: string, options: Options): Promise<void> {
 
 async function runReproduction(id: string, options: Options): Promise<void> {
   const study = paperStudy(id);
-  const report = await perform(id, `layerwise reproduce ${id}`, options, (laboratory, description) =>
+  await perform(id, `layerwise reproduce ${id}`, options, (laboratory, description) =>
     paperReport(study, laboratory, description),
   );
-  if (options.record) recordResults(report, fileURLToPath(new URL("../../src/catalogue/results", import.meta.url)));
 }
 
 async function perform(
@@ -87,7 +86,7 @@ async function perform(
   command: string,
   options: Options,
   run: (laboratory: Laboratory, description: RunDescription) => Promise<StudyReport>,
-): Promise<StudyReport> {
+): Promise<void> {
   const { paths, label } = options.text
     ? { paths: options.text, label: options.text.join(", ") }
     : installedDeclarations();
@@ -110,16 +109,16 @@ async function perform(
       machine: await machine(),
     });
     const path = writeReport(report, options.output ?? join("runs", name));
+    if (options.record) recordResults(report, fileURLToPath(new URL("../../src/catalogue/results", import.meta.url)));
     view.close();
     const width = process.stdout.isTTY ? (process.stdout.columns ?? 80) : 100;
     process.stdout.write(
       `\n${terminalTable(report.papers, { width, color: process.stdout.isTTY === true })}\n${report.summary}\n\nReport: ${relative(process.cwd(), path)}\n`,
     );
-    return report;
   } catch (error) {
     if (!abort.signal.aborted) throw error;
     process.exitCode = 130;
-    return fail("argument", "interrupted; nothing of an unfinished study is kept");
+    fail("argument", "interrupted; nothing of an unfinished study is kept");
   } finally {
     view.close();
     process.off("SIGINT", interrupt);

@@ -1,6 +1,7 @@
 /** Experiments that measure what papers claim. */
-import { nearest } from "../catalogue/nearest.js";
+
 import { fail } from "../tensor/errors.js";
+import { nearest } from "../tensor/nearest.js";
 import { paperStudies } from "./paper-studies.js";
 import type { PaperStudy } from "./study.js";
 
