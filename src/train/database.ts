@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { type Client, createClient, type InStatement } from "@libsql/client";
+import type { Client, InStatement } from "@libsql/client";
 import { fail, LayerwiseError } from "../tensor/errors.js";
 import type { TrainEvent } from "./events.js";
 
@@ -48,6 +48,7 @@ export async function openDatabase(location: string): Promise<RunDatabase> {
   const isServer = /^(libsql|https?|wss?):\/\//.test(location);
   try {
     if (!isServer) await mkdir(dirname(resolve(location)), { recursive: true });
+    const { createClient } = await loadClient();
     const url = isServer ? location : pathToFileURL(resolve(location)).href;
     const client = createClient({ url, ...(isServer ? {} : { timeout: 10_000 }) });
     // Write-ahead: a page that draws curves may read while a run writes.
@@ -56,6 +57,19 @@ export async function openDatabase(location: string): Promise<RunDatabase> {
     return new RunDatabase(client, location);
   } catch (error) {
     return failDatabase(location, error);
+  }
+}
+
+/** Loaded when it is needed: its SQLite is an optional native package, and most commands do without. */
+async function loadClient(): Promise<typeof import("@libsql/client")> {
+  try {
+    return await import("@libsql/client");
+  } catch (cause) {
+    return fail(
+      "file",
+      "the runs database needs SQLite's native package, which npm leaves out with --omit=optional; install without it",
+      { cause },
+    );
   }
 }
 
