@@ -5,7 +5,7 @@ import { compile } from "../runtime/index.js";
 import { NDArray, philoxUniform, stack, type Tensor } from "../tensor/index.js";
 import type { Laboratory, PlacementKey } from "./laboratory.js";
 
-/** Deeper than the trained models, as in the sheets: growth shows with depth. */
+/** Deeper than the trained models: growth shows with depth. */
 export const initialDepth = 24;
 
 export interface InitialVariance {

@@ -28,7 +28,7 @@ export const placementTitles: Record<PlacementKey, string> = {
   lns: "LayerNorm Scaling",
 };
 
-/** How a model is started and trained; the sheets of the papers give these. */
+/** How a model is started and trained; as the papers say, rescaled to small models. */
 export interface Recipe {
   readonly name: string;
   readonly learningRate: number;
@@ -213,7 +213,7 @@ export class Laboratory {
   }
 }
 
-/** The decoder of the sheets: RMSNorm, rotary positions, SwiGLU. */
+/** A Llama-style decoder: RMSNorm, rotary positions, SwiGLU. */
 export const buildModel = (
   placement: PlacementKey,
   scale: Omit<Scale, "steps" | "seeds" | "initialSeeds">,
