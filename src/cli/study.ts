@@ -112,9 +112,8 @@ async function perform(
     if (options.record) recordResults(report, fileURLToPath(new URL("../../src/catalogue/results", import.meta.url)));
     view.close();
     const width = process.stdout.isTTY ? (process.stdout.columns ?? 80) : 100;
-    process.stdout.write(
-      `\n${terminalTable(report.papers, { width, color: process.stdout.isTTY === true })}\n${report.summary}\n\nReport: ${relative(process.cwd(), path)}\n`,
-    );
+    const table = terminalTable(report.papers, { width, color: process.stdout.isTTY === true });
+    process.stdout.write(`\n${table}\n${wrap(report.summary, width)}\n\nReport: ${relative(process.cwd(), path)}\n`);
   } catch (error) {
     if (!abort.signal.aborted) throw error;
     process.exitCode = 130;
@@ -126,6 +125,21 @@ async function perform(
     await data.close();
   }
 }
+
+/** At spaces, into lines no wider than `width`. */
+const wrap = (sentence: string, width: number): string =>
+  sentence
+    .split(" ")
+    .reduce<string[]>(
+      (lines, word) => {
+        const longer = `${lines.at(-1)} ${word}`.trimStart();
+        if (longer.length < width) lines[lines.length - 1] = longer;
+        else lines.push(word);
+        return lines;
+      },
+      [""],
+    )
+    .join("\n");
 
 function scaleOf({ quick, seeds, steps }: Options): Scale {
   const scale = quick ? quickScale : fullScale;
