@@ -5,7 +5,7 @@ import { type GoldenResult, goldenFiles, runGolden, type Verdict } from "../stud
 export function registerGolden(program: Command): void {
   program
     .command("golden")
-    .description("Compare with reference numbers: <folder>/<paper>/<case>.safetensors")
+    .description("compare with reference numbers: <folder>/<paper>/<case>.safetensors")
     .argument("<folder>", "folder of reference files")
     .option("--json", "print results as JSON, one a line")
     .action(async (folder: string, { json }: { json?: boolean }) => {

@@ -12,7 +12,15 @@ const { version, description } = JSON.parse(readFileSync(new URL("../../package.
   description: string;
 };
 
-const program = new Command("layerwise").description(description).version(version);
+const examples = `
+Start here:
+  $ layerwise study placement --quick     see it work, under a minute
+  $ layerwise study placement             where should the norm sit? about four minutes, and a report
+  $ layerwise train config.yaml           a language model of your own; \`layerwise train --help\` shows a configuration
+  $ layerwise papers --done               what is implemented
+  $ layerwise reproduce peri-ln           measure what one paper claims`;
+
+const program = new Command("layerwise").description(description).version(version).addHelpText("after", examples);
 registerPapers(program);
 registerGolden(program);
 registerStudies(program);

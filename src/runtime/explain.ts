@@ -79,7 +79,10 @@ export async function explain(
     });
     if (!time) continue;
     cost.milliseconds += time.milliseconds;
-    for (const device of time.devices) cost.devices.add(device);
+    for (const device of time.devices) {
+      cost.devices.add(device);
+      cost.operationsOn.set(device, (cost.operationsOn.get(device) ?? new Set()).add(node.operation.name));
+    }
   }
   return explanation(executable, costs, kinds, measured !== undefined, depth);
 }
@@ -91,6 +94,7 @@ interface Mutable {
   bytes: number;
   milliseconds: number;
   devices: Set<string>;
+  operationsOn: Map<string, Set<string>>;
 }
 
 function at(costs: Map<string, Mutable>, path: string): Mutable {
@@ -101,6 +105,7 @@ function at(costs: Map<string, Mutable>, path: string): Mutable {
     bytes: 0,
     milliseconds: 0,
     devices: new Set<string>(),
+    operationsOn: new Map<string, Set<string>>(),
   };
   costs.set(path, known);
   return known;
@@ -144,12 +149,17 @@ function explanation(
     bytes: sum((c) => c.bytes),
     milliseconds: sum((c) => c.milliseconds),
     devices: new Set([...costs.values()].flatMap(({ devices }) => [...devices])),
+    operationsOn: new Map(),
   };
   const meant = backend.name === "webgpu" ? "WebGpu" : "CPU";
-  const strays = modules.filter(({ devices }) => devices?.some((device) => device !== meant));
-  const warnings = strays.map(
-    ({ path, devices }) =>
-      `${path || "(outside modules)"} ran on ${devices?.join(" and ")} though the program is for ${meant}`,
+  const warnings = [...costs].flatMap(([path, { operationsOn }]) =>
+    [...operationsOn].flatMap(([device, names]) =>
+      device === meant
+        ? []
+        : [
+            `${path || "outside modules"}: ${[...names].join(", ")} ran on ${device}, though the program is for ${meant}`,
+          ],
+    ),
   );
   const result = { modules, operations, total: publish(everything), nodes: nodes.length, warnings };
   return { ...result, toString: () => table(tree(modules, depth), result.total, isMeasured, warnings) };

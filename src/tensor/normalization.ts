@@ -41,7 +41,14 @@ const makeLogSoftmax = defineSingle<AxisAttribute>({
     return [sub(g, mul(exp(y), sum(g, axis, { keepDims: true })))];
   },
   flops: ({ outputs }) => 4 * (outputs[0] as Tensor).size,
-  lower: ({ emit, inputs, attributes: { axis } }) => emit("LogSoftmax", inputs, { axis }),
+  lower: ({ emit, value, integers, inputs, attributes: { axis }, target }) => {
+    if (target !== "webgpu") return emit("LogSoftmax", inputs, { axis });
+    // WebGPU has no kernel for it (ONNX Runtime 1.30) and would take the logits to the CPU and back.
+    const [x] = inputs as [string];
+    const over = [integers([axis]), { keepdims: 1 }] as const;
+    const shifted = value("Sub", [x, value("ReduceMax", [x, over[0]], over[1])]);
+    emit("Sub", [shifted, value("Log", [value("ReduceSum", [value("Exp", [shifted]), over[0]], over[1])])]);
+  },
 });
 export const logSoftmax = (x: Tensor, axis = -1): Tensor =>
   makeLogSoftmax([x], { axis: normalizeAxis("logSoftmax", axis, x.rank) });
