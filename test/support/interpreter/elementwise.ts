@@ -46,7 +46,7 @@ const scalars: Readonly<Record<string, Scalar>> = {
   round: f(halfToEven),
   floor: f(Math.floor),
   ceil: f(Math.ceil),
-  relu: f((x) => (x < 0 ? 0 : x)),
+  relu: f((x) => Math.max(x, 0)),
   gelu: f((x) => (x * (1 + erf(x / Math.SQRT2))) / 2),
   geluTanh: f((x) => (x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)))) / 2),
   silu: f((x) => x * sigmoid(x)),
@@ -79,7 +79,7 @@ function scalarOf({ operation, attributes, inputs }: Node): Scalar {
   if (operation.name === "div") return float ? g((a, b) => a / b) : g((a, b) => Math.trunc(a / b));
   if (operation.name === "clamp") {
     const { min, max } = attributes as { min: number; max: number };
-    return f((x) => (x < min ? min : x > max ? max : x));
+    return f((x) => Math.min(Math.max(x, min), max));
   }
   if (operation.name === "cast") {
     const { dtype } = attributes as { dtype: string };
