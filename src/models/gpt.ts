@@ -139,14 +139,16 @@ export class GPT extends Module<[Tensor, AttentionInputs?]> {
   /** The residual stream [B, T, width]: after the embedding, then after each block; all before the final norm. */
   hiddenStates(tokens: Tensor): Tensor[] {
     this.checkTokens(tokens);
-    const states = [this.model.embed(tokens)];
-    for (const layer of this.model.layers) states.push(layer.apply(states.at(-1) as Tensor));
-    return states;
+    return this.inside(() => {
+      const states = [this.model.embed(tokens)];
+      for (const layer of this.model.layers) states.push(layer.apply(states.at(-1) as Tensor));
+      return states;
+    });
   }
 
   /** Logits from the stream after the last block. */
   readout(stream: Tensor): Tensor {
-    return this.head(this.model.norm ? this.model.norm.apply(stream) : stream);
+    return this.inside(() => this.head(this.model.norm ? this.model.norm.apply(stream) : stream));
   }
 
   /**

@@ -32,16 +32,19 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
 
   /** Run the module on tensors: builds the graph below this module's path, for names, errors and taps. */
   apply(...inputs: Inputs): Output {
+    return this.inside(() => {
+      const path = currentPath();
+      if (inputs[0] instanceof Tensor) recordPoint(`${path}:in`, inputs[0]);
+      const output = recomputed.has(this) ? (forgetful(this as never, inputs) as Output) : this.forward(...inputs);
+      if (output instanceof Tensor) recordPoint(`${path}:out`, output);
+      return output;
+    });
+  }
+
+  /** Run `body` as a part of this module: what it applies has its full path, for names, errors and observers. */
+  protected inside<T>(body: () => T): T {
     const here = scope.has(this) ? scope : scopeFrom(this);
-    const path = here.get(this) as string;
-    return within(here, () =>
-      withPath(path, () => {
-        if (inputs[0] instanceof Tensor) recordPoint(`${path}:in`, inputs[0]);
-        const output = recomputed.has(this) ? (forgetful(this as never, inputs) as Output) : this.forward(...inputs);
-        if (output instanceof Tensor) recordPoint(`${path}:out`, output);
-        return output;
-      }),
-    );
+    return within(here, () => withPath(here.get(this) as string, body));
   }
 
   /** All variables by dotted path: parameters, frozen ones, running statistics. A shared one has its first path. */

@@ -188,6 +188,19 @@ describe("observe", () => {
     expect(pattern.toNumbers().slice(0, 4)).toEqual([1, 0, 0, 0]);
   });
 
+  it("sees the same paths when the stream is asked for state by state", async () => {
+    const model = tiny();
+    observe(model, "model.layers.*.mlp", (x) => x.abs().max());
+    const states = compile((inputs: Readonly<Record<string, Tensor>>) => ({
+      last: model.readout(model.hiddenStates(inputs.tokens as Tensor).at(-1) as Tensor),
+    }));
+    expect(Object.keys((await states({ tokens: ids })).observed)).toEqual([
+      "model.layers.0.mlp:out",
+      "model.layers.1.mlp:out",
+    ]);
+    await states.release();
+  });
+
   it("names what there is when nothing matches", async () => {
     const model = tiny();
     observe(model, "model.layers.9.mlp");
