@@ -100,37 +100,46 @@ function openBlas() {
   return deb && spawnSync("dpkg", ["-x", deb, "blas"], { cwd: cache }).status === 0 ? unpacked : undefined;
 }
 
+/**
+ * PyTorch as this machine runs it and, where OPENBLAS_CORETYPE makes OpenBLAS take other kernels than it would choose
+ * itself, once more with its own choice.
+ */
 function pytorch(threads) {
   const python = ["/usr/bin/python3", "python3"].find((name) => spawnSync(name, ["-c", "import torch"]).status === 0);
-  if (!python) return undefined;
+  if (!python) return [];
   const blas = openBlas();
-  const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...environment } = process.env;
-  const env = { ...environment, ...(blas && { LD_LIBRARY_PATH: blas }) };
-  return () => {
-    const result = spawnSync(
-      python,
-      [join(here, "peers/pytorch-gpt.py"), "--steps", String(steps), "--threads", String(threads)],
-      { env, encoding: "utf8" },
-    );
-    if (result.status !== 0) throw new Error(`PyTorch's benchmark failed: ${result.stderr}`);
-    return JSON.parse(result.stdout);
-  };
+  const { OPENBLAS_CORETYPE: kernels, OPENBLAS_L2_SIZE: _, ...free } = process.env;
+  const variants = kernels
+    ? [
+        [`OpenBLAS as set here: ${kernels} kernels`, process.env],
+        ["OpenBLAS's own choice of kernels", free],
+      ]
+    : [["OpenBLAS", free]];
+  return variants.map(([label, variables]) => {
+    const env = { ...variables, ...(blas && { LD_LIBRARY_PATH: blas }) };
+    const run = () => {
+      const args = [join(here, "peers/pytorch-gpt.py"), "--steps", String(steps), "--threads", String(threads)];
+      const result = spawnSync(python, args, { env, encoding: "utf8" });
+      if (result.status !== 0) throw new Error(`PyTorch's benchmark failed: ${result.stderr}`);
+      return JSON.parse(result.stdout);
+    };
+    return { label, run, times: [] };
+  });
 }
 
 const backend = await defaultBackend();
 const { threads, engine, version } = backend.description;
 const ours = await trainingStep();
 const product = await matrixProduct();
-const peer = pytorch(threads);
-const times = { ours: [], product: [], peer: [] };
-let peerInfo;
+const peers = pytorch(threads);
+const times = { ours: [], product: [] };
 for (let round = 0; round < rounds; round++) {
   process.stderr.write(`round ${round + 1} of ${rounds}\n`);
   times.product.push(...(await time(product.run, 20, 3)));
   times.ours.push(...(await time(ours.run, steps, 3)));
-  if (peer) {
-    peerInfo = peer();
-    times.peer.push(...peerInfo.stepMilliseconds);
+  for (const peer of peers) {
+    peer.info = peer.run();
+    peer.times.push(...peer.info.stepMilliseconds);
   }
 }
 const rate = (gflops, milliseconds) => gflops / (milliseconds / 1000);
@@ -151,14 +160,15 @@ const result = {
   },
   matmul,
   ofMatmul: achieved / matmul,
-  pytorch: peerInfo && {
-    version: peerInfo.version,
-    blas: peerInfo.blas,
-    median: median(times.peer),
-    spread: spread(times.peer),
-    matmul: peerInfo.matmulGflops,
-    ratio: median(times.peer) / median(times.ours),
-  },
+  pytorch: peers.map(({ label, info, times: own }) => ({
+    label,
+    version: info.version,
+    blas: info.blas,
+    median: median(own),
+    spread: spread(own),
+    matmul: info.matmulGflops,
+    ratio: median(own) / median(times.ours),
+  })),
   residentMegabytes: process.memoryUsage().rss / 2 ** 20,
 };
 const lines = [
@@ -167,9 +177,12 @@ const lines = [
   "",
   `layerwise     ${result.step.median.toFixed(0)} ms a step (${result.step.spread}), ${achieved.toFixed(0)} GFLOP/s, ${ours.nodes} nodes, ${ours.startUp.toFixed(0)} ms to build and compile`,
   `this matmul   ${matmul.toFixed(0)} GFLOP/s (1024 × 1024, same run): the step runs at ${(100 * result.ofMatmul).toFixed(0)} % of it`,
-  peerInfo
-    ? `PyTorch       ${result.pytorch.median.toFixed(0)} ms a step (${result.pytorch.spread}), version ${peerInfo.version}, ${peerInfo.blas}: layerwise is ${result.pytorch.ratio.toFixed(2)} times as fast`
-    : "PyTorch       not installed (on Debian: apt-get install python3-torch)",
+  ...(result.pytorch.length === 0
+    ? ["PyTorch       not installed (on Debian: apt-get install python3-torch)"]
+    : result.pytorch.map(
+        (p) =>
+          `PyTorch       ${p.median.toFixed(0)} ms a step (${p.spread}), version ${p.version}, ${p.label} (its matmul: ${p.matmul.toFixed(0)} GFLOP/s): layerwise is ${p.ratio.toFixed(2)} times as fast`,
+      )),
 ];
 process.stdout.write(`${lines.join("\n")}\n`);
 mkdirSync(cache, { recursive: true });

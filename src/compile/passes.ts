@@ -59,7 +59,20 @@ function simplify(node: Node): Tensor | undefined {
     sameShape(b.shape, y.shape)
   )
     return b;
-  return foldConstants(node) ?? collapse(node);
+  return foldConstants(node) ?? collapse(node) ?? withoutExpansion(node);
+}
+
+/** An elementwise operation broadcasts by itself: what only stretched an operand for it goes. */
+function withoutExpansion({ operation, inputs, outputs, attributes, path }: Node): Tensor | undefined {
+  if (!operation.scalar || inputs.length !== 2) return undefined;
+  const [y] = outputs as [Tensor];
+  for (const [i, x] of inputs.entries()) {
+    const other = inputs[1 - i] as Tensor;
+    if (x.node.operation.name !== "expand" || !sameShape(other.shape, y.shape)) continue;
+    const narrow = x.node.inputs[0] as Tensor;
+    return makeNode(operation, i === 0 ? [narrow, other] : [other, narrow], attributes, path)[0];
+  }
+  return undefined;
 }
 
 function neutral(name: string, value: number | undefined): boolean {

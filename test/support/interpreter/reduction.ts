@@ -99,7 +99,7 @@ function moments(x: Value, index: readonly number[], axes: number): Moments {
 
 const layerNorm: Rule = (node, [x, weight, bias]) => {
   const { axes, eps } = node.attributes as { axes: number; eps: number };
-  const [y, statistics] = node.outputs as [Tensor, Tensor];
+  const [y, , statistics] = node.outputs as [Tensor, Tensor, Tensor];
   const input = x as Value;
   const scaled = makeValue(y.shape, (index) => {
     const { mean, variance } = moments(input, index, axes);
@@ -109,7 +109,7 @@ const layerNorm: Rule = (node, [x, weight, bias]) => {
   });
   return [
     scaled,
-    makeValue(statistics.shape, (index) => moments(input, index, axes).mean),
+    makeValue(y.shape, (index) => read(input, index) - moments(input, index, axes).mean),
     makeValue(statistics.shape, (index) => 1 / Math.sqrt(moments(input, index, axes).variance + eps)),
   ];
 };
