@@ -92,6 +92,7 @@ async function train(path: string, { set = [], resume }: Options): Promise<void>
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, interrupt);
   try {
     const model = buildModel(config, data);
+    model.checkTraining({ warmup: warmupOf(config) });
     await database.startRun({ id: run.id, folder: run.path, config: JSON.stringify(config) });
     process.stdout.write(headline(run, model, data, latest !== undefined));
     const options = await fitOptions(config, model, data, run, latest !== undefined, abort.signal);
@@ -223,15 +224,12 @@ function optimizerOf(config: TrainConfig, ...[parameters, learningRate]: Paramet
   );
 }
 
-function scheduleOf({
-  lrScheduler,
-  maxSteps: steps,
-  warmupSteps,
-  warmupRatio = 0,
-  decaySteps: decay,
-  minLrRatio: minimum,
-}: TrainConfig): Schedule {
-  const warmup = warmupSteps ?? Math.round(warmupRatio * steps);
+const warmupOf = ({ warmupSteps, warmupRatio = 0, maxSteps }: TrainConfig): number =>
+  warmupSteps ?? Math.round(warmupRatio * maxSteps);
+
+function scheduleOf(config: TrainConfig): Schedule {
+  const { lrScheduler, maxSteps: steps, decaySteps: decay, minLrRatio: minimum } = config;
+  const warmup = warmupOf(config);
   if (lrScheduler === "constant") return schedule.constant({ warmup });
   if (lrScheduler === "wsd") return schedule.wsd({ steps, warmup, minimum, ...(decay !== undefined && { decay }) });
   return schedule[lrScheduler]({ steps, warmup, minimum });

@@ -282,3 +282,34 @@ describe("foldings", () => {
     );
   });
 });
+
+describe("the stream is proved in the graph, not believed", () => {
+  /** The model's own parts, put together in another way than it says. */
+  const altered = (forward: (model: nn.GPT, tokens: Tensor) => Tensor): nn.GPT => {
+    const model = randomModel({ bias: false, tieEmbeddings: false, norm: (w) => nn.layerNorm(w) });
+    return Object.assign(model, { forward: (t: Tensor) => forward(model, t) });
+  };
+  const stream = (model: nn.GPT, t: Tensor) => model.hiddenStates(t).at(-1) as Tensor;
+
+  it.each<[string, nn.GPT, RegExp]>([
+    [
+      "a head beside the norm",
+      altered((model, t) => {
+        const last = stream(model, t);
+        return model.readout(last).add(last.mean(-1, { keepDims: true }));
+      }),
+      /"mean" outside any module reads the residual stream without a LayerNorm/,
+    ],
+    [
+      "something added that is no writer",
+      altered((model, t) => {
+        const last = stream(model, t);
+        return model.readout(last.add(last.relu()));
+      }),
+      /"relu" outside any module writes to the residual stream, but is not among its writers/,
+    ],
+  ])("%s is refused", async (_, model, message) => {
+    await expect(nn.toPreRMSNorm(model)).rejects.toThrow(message);
+    await expect(nn.toPreCRMSNorm(model)).rejects.toThrow(message);
+  });
+});

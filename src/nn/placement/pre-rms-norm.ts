@@ -21,6 +21,7 @@ import { RMSNorm } from "../norm/rms-norm.js";
 import { changeVariable, clone, putAt, valueAt } from "../surgery.js";
 import { compareModels } from "./compare-models.js";
 import { foldAffine } from "./fold.js";
+import { proveStream } from "./prove-stream.js";
 import type { ResidualStream, StreamModel } from "./stream.js";
 import { dropLast, recentre, subtractLast } from "./stream-algebra.js";
 
@@ -189,6 +190,7 @@ function convertible(model: StreamModel): ResidualStream {
         `${path} normalises over ${norm.normalizedShape.length} axes; only a LayerNorm over the last axis alone can become an RMSNorm`,
       );
   }
+  proveStream(model, stream);
   return stream;
 }
 
