@@ -13,5 +13,5 @@ export function reachable(outputs: Iterable<Tensor>): Node[] {
   return [...seen].sort((a, b) => a.id - b.id);
 }
 
-export const leafNames: ReadonlySet<string> = new Set(["constant", "variable", "input", "random"]);
+const leafNames: ReadonlySet<string> = new Set(["constant", "variable", "input", "random"]);
 export const isLeaf = (node: Node): boolean => leafNames.has(node.operation.name);

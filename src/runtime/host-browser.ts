@@ -3,7 +3,6 @@ import { fail } from "../tensor/index.js";
 import type { Backend, BackendName, BackendOptions, Files, Profiling } from "./backend.js";
 import { type OrtModule, ortBackend } from "./ort.js";
 
-export const hostName = "browser";
 /** Pages have no environment variables. */
 export const environment = (_name: string): string | undefined => undefined;
 export const notice = (text: string): void => console.warn(text);

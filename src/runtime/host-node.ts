@@ -9,7 +9,6 @@ import { fail } from "../tensor/index.js";
 import type { Backend, BackendName, BackendOptions, Files, Profiling } from "./backend.js";
 import { type OrtModule, ortBackend } from "./ort.js";
 
-export const hostName = "node";
 export const environment = (name: string): string | undefined => env[name];
 export const notice = (text: string): void => console.warn(text);
 

@@ -77,10 +77,7 @@ export interface Progress {
   readonly loss: number;
   readonly tokensPerSecond: number;
 }
-export type LabEvent =
-  | ({ readonly kind: "progress" } & Progress)
-  | { readonly kind: "run"; readonly run: TrainedRun }
-  | { readonly kind: "note"; readonly text: string };
+export type LabEvent = ({ readonly kind: "progress" } & Progress) | { readonly kind: "run"; readonly run: TrainedRun };
 
 type TokenInputs = { readonly tokens: Tensor; readonly targets: Tensor };
 
@@ -119,11 +116,6 @@ export class Laboratory {
     const runs: TrainedRun[] = [];
     for (const seed of this.scale.seeds) runs.push(await this.train(placement, recipe, seed));
     return runs;
-  }
-
-  /** The model of a run after its training, for what works on trained weights. Gone when the next run starts. */
-  model(placement: PlacementKey): GPT {
-    return this.#bench(placement).model;
   }
 
   /** Batches of held-out text, the same for every run. */

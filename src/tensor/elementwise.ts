@@ -1,5 +1,5 @@
 /** Elementwise operations: one scalar function, one derivative, one ONNX node each. NumPy broadcasting. */
-import { asTensor, full, type TensorLike, zerosLike } from "./constant.js";
+import { asTensor, full, type TensorLike } from "./constant.js";
 import { atanDouble, erfDouble, geluDouble, geluTanhDouble, isDouble, softplusDouble } from "./double.js";
 import { type DType, isFloat } from "./dtype.js";
 import { fail } from "./errors.js";
@@ -344,10 +344,6 @@ const makeClamp = defineSingle<{ readonly min: number; readonly max: number }>({
 });
 
 export const square = (x: Tensor): Tensor => mul(x, x);
-
-/** Values equal to another tensor's shape, without computing: used where an operand may be a scalar. */
-export const expandLike = (x: Tensor, like: Tensor): Tensor =>
-  sameShape(x.shape, like.shape) ? x : add(x, zerosLike(like));
 
 function roundHalfEven(x: number): number {
   const r = Math.round(x);
