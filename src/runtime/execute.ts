@@ -57,6 +57,15 @@ export async function feedsOf(
   return fed;
 }
 
+let queue: Promise<unknown> = Promise.resolve();
+
+/** After all that came before: runs read and swap variables that other programs share, so only one goes on at a time. */
+export function inTurn<T>(task: () => Promise<T>): Promise<T> {
+  const result = queue.then(task);
+  queue = result.catch(() => {});
+  return result;
+}
+
 export type Commit = (results: Arrays) => boolean;
 
 /** Run once; assignments take effect where `commit` agrees. */

@@ -3,13 +3,10 @@ import { files } from "#host";
 import { encodeModel, type LoweredProgram, lower } from "../compile/lower.js";
 import { optimize } from "../compile/passes.js";
 import {
-  type DeviceArray,
   type DType,
-  draw,
   fail,
   input,
-  NDArray,
-  type Nested,
+  type NDArray,
   newTrace,
   type Shape,
   structureRevision,
@@ -19,12 +16,11 @@ import {
 } from "../tensor/index.js";
 import type { Backend, BackendName, BackendOptions, Session } from "./backend.js";
 import { defaultBackend, getBackend } from "./backends.js";
+import { type Arrays, type Feed, inTurn, runSession, toArrays } from "./execute.js";
 import { type ExplainOptions, type Explanation, explain } from "./explain.js";
 import { observedTensors } from "./observed.js";
 import { encodeProgram } from "./saved.js";
 
-/** What a program takes: arrays, or numbers and nested numbers (as float32). */
-export type Feed = NDArray | Nested;
 export type Inputs = Readonly<Record<string, Tensor>>;
 export type Outputs = Readonly<Record<string, Tensor>>;
 export type Results<O extends Outputs> = { readonly [K in keyof O]: NDArray } & {
@@ -46,7 +42,7 @@ export interface CompileOptions extends BackendOptions {
    * Whether a run's assignments are kept (default: always). Where it gives false every variable keeps its value from
    * before the run, at no cost: a step whose loss is not finite leaves no trace.
    */
-  readonly commit?: (results: Readonly<Record<string, NDArray>>) => boolean;
+  readonly commit?: (results: Arrays) => boolean;
 }
 
 export interface Program<I extends Inputs, O extends Outputs> {
@@ -76,12 +72,6 @@ export interface Executable extends LoweredProgram {
   readonly observed: ReadonlyMap<string, string>;
 }
 
-/** What it takes to run one, traced here or loaded from a file. */
-export type Runnable = Pick<
-  Executable,
-  "backend" | "session" | "inputs" | "variables" | "random" | "outputs" | "updates" | "observed"
->;
-
 /**
  * Compile `fn`, which builds a graph from its inputs and returns named tensors. It is traced once per set of input
  * shapes; calling the program runs it. Assignments inside take effect after the run, all at once.
@@ -92,16 +82,14 @@ export function compile<I extends Inputs = Inputs, O extends Outputs = Outputs>(
 ): Program<I, O> {
   const { cacheSize = 8, seed = 0, commit = () => true } = options;
   const cache = new Map<string, Promise<Executable>>();
-  let last: string | undefined;
-  let lastFeeds: Readonly<Record<string, NDArray>> | undefined;
-  let queue: Promise<unknown> = Promise.resolve();
+  let last: { readonly key: string; readonly feeds: Arrays } | undefined;
 
-  const prepare = async (feeds: Readonly<Record<string, NDArray>>): Promise<Executable> => {
+  const prepare = async (feeds: Arrays): Promise<Executable> => {
     const key = signature(feeds);
     const known = cache.get(key) ?? build(fn, feeds, options);
     cache.delete(key);
     cache.set(key, known);
-    last = key;
+    last = { key, feeds };
     known.catch(() => cache.delete(key));
     for (const [oldest, executable] of cache) {
       if (cache.size <= cacheSize) break;
@@ -110,33 +98,36 @@ export function compile<I extends Inputs = Inputs, O extends Outputs = Outputs>(
     }
     return known;
   };
+  /** The variant for these feeds, or for the last ones, with them. */
+  const prepared = async (given?: { readonly [K in keyof I]: Feed }) => {
+    const feeds = given ? toArrays(given) : last?.feeds;
+    if (!feeds) return fail("argument", "program: run it once, or give inputs, so that their shapes are known");
+    return { executable: await prepare(feeds), feeds };
+  };
 
-  const program = (feeds: { readonly [K in keyof I]: Feed }): Promise<Results<O>> => {
-    const run = queue.then(async () => {
+  const program = (feeds: { readonly [K in keyof I]: Feed }): Promise<Results<O>> =>
+    inTurn(async () => {
       const arrays = toArrays(feeds);
-      const executable = await prepare(arrays);
-      lastFeeds = arrays;
-      const results = await runSession(executable, arrays, { seed, step: program.step, commit });
+      const results = await runSession(await prepare(arrays), arrays, { seed, step: program.step }, commit);
       program.step++;
       return results as Results<O>;
     });
-    queue = run.catch(() => {}); // one run at a time: variables are swapped between runs
-    return run;
-  };
   program.step = 0;
-  program.prepare = async (feeds?: { readonly [K in keyof I]: Feed }): Promise<Executable> => {
-    if (feeds) return prepare(toArrays(feeds));
-    const known = last === undefined ? undefined : cache.get(last);
-    return known ?? fail("argument", "program: run it once, or give inputs, so that their shapes are known");
-  };
-  program.explain = async (feeds?: { readonly [K in keyof I]: Feed }, explainOptions: ExplainOptions = {}) =>
-    explain(await program.prepare(feeds), feeds ? toArrays(feeds) : lastFeeds, explainOptions);
-  program.encode = async (feeds?: { readonly [K in keyof I]: Feed }) =>
-    encodeProgram(await program.prepare(feeds), feeds ? toArrays(feeds) : lastFeeds);
-  program.save = async (path: string, feeds?: { readonly [K in keyof I]: Feed }) =>
-    files ? files.write(path, await program.encode(feeds)) : fail("file", "save: this host has no files; use encode");
+  program.prepare = async (given?: { readonly [K in keyof I]: Feed }) => (await prepared(given)).executable;
+  program.explain = (given?: { readonly [K in keyof I]: Feed }, explainOptions: ExplainOptions = {}) =>
+    inTurn(async () => {
+      const { executable, feeds } = await prepared(given);
+      return explain(executable, feeds, explainOptions);
+    });
+  program.encode = (given?: { readonly [K in keyof I]: Feed }) =>
+    inTurn(async () => {
+      const { executable, feeds } = await prepared(given);
+      return encodeProgram(executable, feeds, { seed, step: program.step });
+    });
+  program.save = async (path: string, given?: { readonly [K in keyof I]: Feed }) =>
+    files ? files.write(path, await program.encode(given)) : fail("file", "save: this host has no files; use encode");
   program.release = async (): Promise<void> => {
-    await queue;
+    await inTurn(async () => {});
     const all = [...cache.values()];
     cache.clear();
     await Promise.all(all.map(async (executable) => (await executable).session.release()));
@@ -145,22 +136,10 @@ export function compile<I extends Inputs = Inputs, O extends Outputs = Outputs>(
   return program as Program<I, O>;
 }
 
-const signature = (feeds: Readonly<Record<string, NDArray>>): string =>
+const signature = (feeds: Arrays): string =>
   `${structureRevision()};${Object.entries(feeds)
     .map(([name, { dtype, shape }]) => `${name}:${dtype}${shape.join("x")}`)
     .join(";")}`;
-
-export function toArrays(feeds: Readonly<Record<string, Feed>>): Record<string, NDArray> {
-  return Object.fromEntries(
-    Object.entries(feeds ?? {}).map(([name, value]) => {
-      if (value === undefined || value === null)
-        fail("argument", `program: input "${name}" is ${value}; expected an NDArray or numbers`);
-      if (value instanceof Tensor)
-        fail("argument", `program: input "${name}" is a lazy tensor; feed its values: await tensor.data()`);
-      return [name, value instanceof NDArray ? value : NDArray.from(value)];
-    }),
-  );
-}
 
 interface Traced {
   readonly outputs: ReadonlyMap<string, Tensor>;
@@ -214,7 +193,7 @@ function addUnique(outputs: Map<string, Tensor>, name: string, tensor: Tensor): 
 
 async function build(
   fn: (inputs: never) => Outputs,
-  feeds: Readonly<Record<string, NDArray>>,
+  feeds: Arrays,
   { backend: name, passes = true, name: title = "program", ...options }: CompileOptions,
 ): Promise<Executable> {
   const { outputs, updates, observed, results } = traceProgram(fn, feeds, passes);
@@ -222,75 +201,6 @@ async function build(
   const lowered = lower(outputs, title, backend.name);
   const session = await backend.createSession(encodeModel(lowered.model), { onDevice: [...updates.values()] });
   return { ...lowered, backend, session, outputs: results, updates, observed };
-}
-
-/** The array of a variable on this backend, uploading it when it lives elsewhere. */
-async function resident(variable: Variable, backend: Backend): Promise<DeviceArray> {
-  const { current } = variable;
-  if (!(current instanceof NDArray) && current.backend === backend) return current;
-  const host = current instanceof NDArray ? current : await current.read();
-  variable.release();
-  // A copy: programs write to the buffers of variables, never to an array that a user still holds.
-  variable.current = backend.upload(new NDArray(host.data.slice(), host.shape, host.dtype));
-  return variable.current;
-}
-
-/** Everything a run reads: inputs, random numbers, variables; by the names they have in the model. */
-export async function feedsOf(
-  { backend, inputs, variables, random }: Runnable,
-  feeds: Readonly<Record<string, NDArray>>,
-  stream: { readonly seed: number; readonly step: number },
-): Promise<Map<string, DeviceArray>> {
-  const fed = new Map<string, DeviceArray>();
-  for (const [name, inner] of inputs)
-    fed.set(inner, backend.upload(feeds[name] ?? fail("argument", `program: input "${name}" is missing`)));
-  for (const { name, attributes } of random)
-    fed.set(name, backend.upload(new NDArray(draw(attributes, stream), attributes.shape, "float32")));
-  for (const [variable, name] of variables) fed.set(name, await resident(variable, backend));
-  return fed;
-}
-
-export async function runSession(
-  executable: Runnable,
-  feeds: Readonly<Record<string, NDArray>>,
-  { seed, step, commit }: Required<Pick<CompileOptions, "seed" | "commit">> & { readonly step: number },
-): Promise<Results<Outputs>> {
-  const { backend, session, updates, outputs, observed } = executable;
-  const fed = await feedsOf(executable, feeds, { seed, step });
-  const spares = new Map<string, DeviceArray>();
-  for (const [variable, name] of updates) if (variable.spare?.backend === backend) spares.set(name, variable.spare);
-  const results = await session.run(fed, [...outputs, ...observed.values(), ...updates.values()], spares);
-  const read = async (name: string) => (results.get(name) as DeviceArray).read();
-  const record = async (entries: Iterable<readonly [string, string]>) =>
-    Object.fromEntries(await Promise.all(Array.from(entries, async ([key, name]) => [key, await read(name)] as const)));
-  const result = await record(outputs.map((name) => [name, name] as const));
-  const taps = await record(observed);
-  const keep = commit(result);
-  for (const [variable, name] of updates) {
-    const written = results.get(name) as DeviceArray;
-    if (keep) swap(variable, written);
-    else discard(variable, written);
-  }
-  Object.defineProperty(result, "observed", { value: taps, enumerable: observed.size > 0 });
-  return result as Results<Outputs>;
-}
-
-/** The new value becomes current; the old buffer is kept to be written next time, if the engine can use it. */
-function swap(variable: Variable, next: DeviceArray): void {
-  const previous = variable.current;
-  if (previous instanceof NDArray || previous === next) {
-    variable.current = next;
-    return;
-  }
-  if (variable.spare && variable.spare !== next) variable.spare.release();
-  variable.spare = previous;
-  variable.current = next;
-}
-
-/** The value is not wanted, its buffer may be. */
-function discard(variable: Variable, written: DeviceArray): void {
-  if (variable.spare === undefined) variable.spare = written;
-  else if (variable.spare !== written) written.release();
 }
 
 /** The values of several lazy tensors, in one program. */

@@ -3,7 +3,7 @@ import { asTensor, full, type TensorLike } from "./constant.js";
 import { atanDouble, erfDouble, geluDouble, geluTanhDouble, isDouble, softplusDouble } from "./double.js";
 import { type DType, isFloat } from "./dtype.js";
 import { fail } from "./errors.js";
-import { broadcastShapes, type Shape, sameShape } from "./shape.js";
+import { broadcastShapes, type Shape } from "./shape.js";
 import { sumTo } from "./shaping.js";
 import {
   attachMethods,
