@@ -16,7 +16,7 @@ import {
 import { isLeaf, reachable } from "./graph.js";
 import { encodeNode, encodeTensor, encodeValueInfo, onnxType } from "./onnx/encode.js";
 import { type ModelProto, ModelProtoSchema, type NodeProto, type TensorProto } from "./onnx/onnx_pb.js";
-import { emittedOperators } from "./operators.js";
+import { operatorOf } from "./operators.js";
 
 export const opset = 21;
 
@@ -134,7 +134,7 @@ class GraphBuilder {
       domain?: string,
     ) => {
       const name = parts++ === 0 ? base : `${base}/${parts}`;
-      if (!emittedOperators.has(type))
+      if (!operatorOf(type, domain))
         fail(
           "trace",
           `lowering of "${node.operation.name}" emits ${type}, which src/compile/operators.ts does not list`,

@@ -3,7 +3,8 @@ import { profiling } from "#host";
 import { isLeaf } from "../compile/graph.js";
 import { encodeModel } from "../compile/lower.js";
 import { bytesPerElement, fail, type NDArray, type Node, type Tensor } from "../tensor/index.js";
-import { type Executable, feedsOf } from "./program.js";
+import { feedsOf } from "./execute.js";
+import type { Executable } from "./program.js";
 
 export interface ExplainOptions {
   /** Run it a few times under the engine's profiler: real times and devices (Node only). */

@@ -5,6 +5,7 @@ setEvaluator(async (tensor) => (await evaluate([tensor]))[0] as Awaited<ReturnTy
 
 export type { Backend, BackendName, BackendOptions } from "./backend.js";
 export { backendNames, defaultBackend, getBackend } from "./backends.js";
+export type { Feed } from "./execute.js";
 export type { ExplainOptions, Explanation, ModuleCost } from "./explain.js";
 export { load } from "./load.js";
 export {
@@ -12,7 +13,6 @@ export {
   compile,
   type Executable,
   evaluate,
-  type Feed,
   type Inputs,
   type Outputs,
   type Program,

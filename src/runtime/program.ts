@@ -82,14 +82,14 @@ export function compile<I extends Inputs = Inputs, O extends Outputs = Outputs>(
 ): Program<I, O> {
   const { cacheSize = 8, seed = 0, commit = () => true } = options;
   const cache = new Map<string, Promise<Executable>>();
-  let last: { readonly key: string; readonly feeds: Arrays } | undefined;
+  let last: Arrays | undefined;
 
   const prepare = async (feeds: Arrays): Promise<Executable> => {
     const key = signature(feeds);
     const known = cache.get(key) ?? build(fn, feeds, options);
     cache.delete(key);
     cache.set(key, known);
-    last = { key, feeds };
+    last = feeds;
     known.catch(() => cache.delete(key));
     for (const [oldest, executable] of cache) {
       if (cache.size <= cacheSize) break;
@@ -100,7 +100,7 @@ export function compile<I extends Inputs = Inputs, O extends Outputs = Outputs>(
   };
   /** The variant for these feeds, or for the last ones, with them. */
   const prepared = async (given?: { readonly [K in keyof I]: Feed }) => {
-    const feeds = given ? toArrays(given) : last?.feeds;
+    const feeds = given ? toArrays(given) : last;
     if (!feeds) return fail("argument", "program: run it once, or give inputs, so that their shapes are known");
     return { executable: await prepare(feeds), feeds };
   };

@@ -18,7 +18,7 @@ import {
   TensorProto_DataLocation,
   ValueInfoProtoSchema,
 } from "../compile/onnx/onnx_pb.js";
-import { emittedOperators } from "../compile/operators.js";
+import { operatorOf } from "../compile/operators.js";
 import {
   bytesPerElement,
   type DType,
@@ -34,15 +34,8 @@ import {
 } from "../tensor/index.js";
 import type { Backend, Session } from "./backend.js";
 import { defaultBackend, getBackend } from "./backends.js";
-import {
-  type CompileOptions,
-  type Executable,
-  type Feed,
-  feedsOf,
-  type Runnable,
-  runSession,
-  toArrays,
-} from "./program.js";
+import { type Feed, feedsOf, type Position, type Runnable, runSession, toArrays } from "./execute.js";
+import type { CompileOptions, Executable } from "./program.js";
 
 const key = "layerwise.program";
 /** Values kept of each probed array; of larger ones an evenly spread sample. */
@@ -82,6 +75,7 @@ interface Sample {
 export async function encodeProgram(
   executable: Executable,
   feeds: Readonly<Record<string, NDArray>> | undefined,
+  _position: Position,
 ): Promise<Uint8Array> {
   const { model, inputs, outputs, updates, variables, random } = executable;
   const names = new Map([...variables].map(([variable, name]) => [variable, name]));
@@ -238,7 +232,7 @@ export async function decodeProgram(
   };
   await verifyProbe(executable, plain, manifest, source);
   const program = async (feeds: Readonly<Record<string, Feed>>) => {
-    const results = await runSession(executable, toArrays(feeds), { seed, step: program.step, commit: () => true });
+    const results = await runSession(executable, toArrays(feeds), { seed, step: program.step }, () => true);
     program.step++;
     return results;
   };
@@ -315,7 +309,7 @@ function checkNode(
   known: Set<string>,
   wrong: (what: string) => never,
 ): void {
-  if (!emittedOperators.has(opType) || (domain !== "" && domain !== "com.microsoft"))
+  if (!operatorOf(opType, domain))
     wrong(`node "${name}" is a ${domain || "ai.onnx"}.${opType}, which no program of ours has`);
   for (const { name: own, g, graphs } of attribute)
     if (g || graphs.length > 0) wrong(`node "${name}": attribute "${own}" holds a graph`);
