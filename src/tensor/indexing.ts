@@ -56,9 +56,10 @@ function emitScatter<A extends object>(
   { emit, emitCast, value, cast: convert, inputs, node }: Lowering<A>,
   type: string,
   indices: string,
+  updates: string,
   attributes: OnnxAttributes,
 ): void {
-  const [x, , updates] = inputs as [string, string, string];
+  const [x] = inputs as [string];
   if ((node.inputs[0] as Tensor).dtype === "float16")
     emitCast(value(type, [convert(x, "float32"), indices, convert(updates, "float32")], attributes), "float16");
   else emit(type, [x, indices, updates], attributes);
@@ -83,9 +84,19 @@ const makeIndexAdd = defineSingle<None>({
   ],
   flops: ({ inputs }) => (inputs[2] as Tensor).size,
   lower: (lowering) => {
-    const { value, cast: convert, integers, inputs } = lowering;
-    const column = value("Unsqueeze", [convert(inputs[1] as string, "int64"), integers([-1])]);
-    emitScatter(lowering, "ScatterND", column, { reduction: "add" });
+    const { value, cast: convert, integers, inputs, node, target } = lowering;
+    const [, indices, updates] = inputs as [string, string, string];
+    if (target === "webgpu") {
+      const column = value("Unsqueeze", [convert(indices, "int64"), integers([-1])]);
+      return emitScatter(lowering, "ScatterND", column, updates, { reduction: "add" });
+    }
+    // On the CPU, ScatterND's threads add to one row without a lock, and sums at equal indices get lost.
+    const count = (node.inputs[1] as Tensor).size;
+    const [, ...row] = (node.inputs[0] as Tensor).shape;
+    const column = value("Reshape", [indices, integers([count, ...row.map(() => 1)])]);
+    const positions = value("Expand", [column, integers([count, ...row])]);
+    const flat = value("Reshape", [updates, integers([count, ...row])]);
+    emitScatter(lowering, "ScatterElements", positions, flat, { axis: 0, reduction: "add" });
   },
 });
 /** x with updates[i] added to x[indices[i]]; equal indices add up. */
@@ -138,7 +149,7 @@ const makeScatterAdd = defineSingle<AxisAttribute>({
   ],
   flops: ({ inputs }) => (inputs[2] as Tensor).size,
   lower: (lowering) =>
-    emitScatter(lowering, "ScatterElements", lowering.inputs[1] as string, {
+    emitScatter(lowering, "ScatterElements", lowering.inputs[1] as string, lowering.inputs[2] as string, {
       axis: lowering.attributes.axis,
       reduction: "add",
     }),
