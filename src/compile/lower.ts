@@ -1,5 +1,5 @@
 /** From a graph of tensors to one ONNX model. Node names are module paths; leaves become inputs of the model. */
-import { create, toBinary } from "@bufbuild/protobuf";
+import { toBinary } from "@bufbuild/protobuf";
 import {
   type ConstantAttributes,
   fail,
@@ -14,11 +14,9 @@ import {
   type Variable,
 } from "../tensor/index.js";
 import { isLeaf, reachable } from "./graph.js";
-import { encodeNode, encodeTensor, encodeValueInfo, onnxType } from "./onnx/encode.js";
+import { encodeGraph, encodeNode, encodeTensor, encodeValueInfo, onnxType } from "./onnx/encode.js";
 import { type ModelProto, ModelProtoSchema, type NodeProto, type TensorProto } from "./onnx/onnx_pb.js";
 import { operatorOf } from "./operators.js";
-
-export const opset = 21;
 
 export interface LoweredProgram {
   readonly model: ModelProto;
@@ -40,20 +38,12 @@ export function lower(outputs: ReadonlyMap<string, Tensor>, name: string, target
   for (const node of nodes) for (const tensor of node.inputs) builder.used.add(tensor);
   for (const node of nodes) builder.add(node);
   builder.nameOutputs(outputs);
-  const model = create(ModelProtoSchema, {
-    irVersion: 10n,
-    producerName: "layerwise",
-    opsetImport: [
-      { domain: "", version: BigInt(opset) },
-      { domain: "com.microsoft", version: 1n },
-    ],
-    graph: {
-      name,
-      node: builder.nodes,
-      initializer: builder.initializers,
-      input: builder.leaves.map(({ name, tensor }) => encodeValueInfo(name, tensor.dtype, tensor.shape)),
-      output: [...outputs].map(([output, tensor]) => encodeValueInfo(output, tensor.dtype, tensor.shape)),
-    },
+  const model = encodeGraph({
+    name,
+    node: builder.nodes,
+    initializer: builder.initializers,
+    input: builder.leaves.map(({ name, tensor }) => encodeValueInfo(name, tensor.dtype, tensor.shape)),
+    output: [...outputs].map(([output, tensor]) => encodeValueInfo(output, tensor.dtype, tensor.shape)),
   });
   const { inputs, variables, random, origins } = builder;
   return { model, inputs, variables, random, nodes, origins };

@@ -44,7 +44,7 @@ async function resident(variable: Variable, backend: Backend): Promise<DeviceArr
 
 /** Everything a run reads: inputs, random numbers, variables; by the names they have in the model. */
 export async function feedsOf(
-  { backend, inputs, variables, random }: Omit<Runnable, "session">,
+  { backend, inputs, variables, random }: Pick<Runnable, "backend" | "inputs" | "variables" | "random">,
   feeds: Arrays,
   position: Position,
 ): Promise<Map<string, DeviceArray>> {

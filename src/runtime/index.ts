@@ -7,7 +7,7 @@ export type { Backend, BackendName, BackendOptions } from "./backend.js";
 export { backendNames, defaultBackend, getBackend } from "./backends.js";
 export type { Feed } from "./execute.js";
 export type { ExplainOptions, Explanation, ModuleCost } from "./explain.js";
-export { load } from "./load.js";
+export { decodeProgram, type LoadedProgram, type LoadOptions, load } from "./load.js";
 export {
   type CompileOptions,
   compile,
@@ -18,4 +18,3 @@ export {
   type Program,
   type Results,
 } from "./program.js";
-export { decodeProgram, type LoadedProgram } from "./saved.js";

@@ -8,6 +8,8 @@ import {
   type GraphProto,
   type ModelProto,
   ModelProtoSchema,
+  type NodeProto,
+  type TensorProto,
   TensorProto_DataLocation,
 } from "../../src/compile/onnx/onnx_pb.js";
 import { gpt } from "../../src/models/index.js";
@@ -27,6 +29,12 @@ const step = compile(
 );
 const ids = NDArray.from([1, 2, 3, 4, 5, 6, 7, 8], "int32", [1, 8]);
 const feeds = { tokens: ids, targets: ids };
+interface Description {
+  probe?: { feeds: [string, object][] };
+  readonly updates: [string, string][];
+  readonly random: { readonly attributes: { shape: number[] } }[];
+}
+
 let folder: string;
 let bytes: Uint8Array;
 
@@ -43,6 +51,14 @@ function changed(change: (graph: GraphProto, file: ModelProto) => void): Uint8Ar
   change(file.graph as GraphProto, file);
   return toBinary(ModelProtoSchema, file);
 }
+
+/** The file with another description of itself. */
+const described = (change: (manifest: Description) => void): Uint8Array =>
+  changed((_, { metadataProps: [entry] }) => {
+    const manifest = JSON.parse(entry?.value ?? "") as Description;
+    change(manifest);
+    (entry as { value: string }).value = JSON.stringify(manifest);
+  });
 
 describe("a saved training step", () => {
   it("goes on where it was saved, bit for bit", async () => {
@@ -80,22 +96,48 @@ describe("an inference program", () => {
 });
 
 describe("a file that is not what it was", () => {
-  it("is refused where a weight was changed, naming the first node that shows it", async () => {
+  it("is refused where a weight was changed by one bit, naming it", async () => {
     const file = changed(({ initializer }) => {
-      const weight = initializer.find(({ name }) => name === "model.layers.1.mlp.up_proj.weight");
-      new DataView(weight?.rawData.buffer as ArrayBuffer, weight?.rawData.byteOffset).setFloat32(0, 40, true);
+      const weight = initializer.find(({ name }) => name === "model.layers.1.mlp.up_proj.weight") as TensorProto;
+      weight.rawData = weight.rawData.slice();
+      weight.rawData[100] = (weight.rawData[100] as number) ^ 1;
     });
     await expect(decodeProgram(file)).rejects.toThrow(
-      /output "loss" differs, first at node "model\.layers\.1\.mlp\.up_proj\/matmul"/,
+      /value "model\.layers\.1\.mlp\.up_proj\.weight" was changed after it was saved/,
     );
   });
 
-  it("is refused where an operation was changed, naming it", async () => {
+  it.each([
+    [
+      "of the forward pass",
+      "model.layers.0.mlp/",
+      "Sigmoid",
+      "Tanh",
+      /first wrong node is "model\.layers\.0\.mlp\/silu/,
+    ],
+    [
+      "of the backward pass",
+      "model.layers.0.mlp:grad/",
+      "Sub",
+      "Add",
+      /first wrong node is "model\.layers\.0\.mlp:grad\/sub/,
+    ],
+    ["of the update", "sub", "Sub", "Add", /first wrong node is "sub/],
+  ])("is refused where an operation %s was changed, naming it", async (_, prefix, from, to, message) => {
     const file = changed(({ node }) => {
-      const sigmoid = node.find(({ opType, name }) => opType === "Sigmoid" && name.startsWith("model.layers.0.mlp/"));
-      if (sigmoid) sigmoid.opType = "Tanh";
+      const one = node.findLast(({ opType, name }) => opType === from && name.startsWith(prefix)) as NodeProto;
+      one.opType = to;
     });
-    await expect(decodeProgram(file)).rejects.toThrow(/first at node "model\.layers\.0\.mlp\/silu/);
+    await expect(decodeProgram(file)).rejects.toThrow(message);
+  });
+
+  it("is refused where an operation was changed that the probe does not show", async () => {
+    const program = compile((inputs: Readonly<Record<string, Tensor>>) => ({ y: (inputs.x as Tensor).abs() }));
+    const file = fromBinary(ModelProtoSchema, await program.encode({ x: [1, 2] }));
+    (file.graph?.node[0] as NodeProto).opType = "Identity";
+    await expect(decodeProgram(toBinary(ModelProtoSchema, file))).rejects.toThrow(
+      /its graph was changed after it was saved$/,
+    );
   });
 
   it.each<[string, () => Uint8Array, RegExp]>([
@@ -178,6 +220,40 @@ describe("a file that is not what it was", () => {
           (file.metadataProps[0] as { value: string }).value = "{}";
         }),
       /description is not what save writes/,
+    ],
+    ["without its probe", () => described((manifest) => delete manifest.probe), /description is not what save writes/],
+    [
+      "with a probe for another input",
+      () =>
+        described((manifest) => {
+          (manifest.probe?.feeds[0] as [string, object])[0] = "other";
+        }),
+      /has no probe for input "tokens"/,
+    ],
+    [
+      "with updates of what is no variable",
+      () =>
+        described((manifest) => {
+          (manifest.updates[0] as [string, string])[0] = "tokens";
+        }),
+      /updates "tokens", which has no value/,
+    ],
+    [
+      "with an update of another shape",
+      () =>
+        described((manifest) => {
+          (manifest.updates[0] as [string, string])[1] = "loss";
+          (manifest.updates[1] as [string, string])[1] = "loss";
+        }),
+      /which has another shape or type/,
+    ],
+    [
+      "with random numbers of another shape",
+      () =>
+        described((manifest) => {
+          (manifest.random[0] as Description["random"][number]).attributes.shape = [1e9, 1e9];
+        }),
+      /another shape or type than the graph/,
     ],
   ])("is refused when %s", async (_, make, message) => {
     await expect(decodeProgram(make())).rejects.toThrow(message);

@@ -1,10 +1,13 @@
 /** Building ONNX protobuf messages from our own values. */
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type DType, fail, type NDArray, type OnnxAttributes, type Shape } from "../../tensor/index.js";
 import {
   type AttributeProto,
   AttributeProto_AttributeType,
   AttributeProtoSchema,
+  type GraphProtoSchema,
+  type ModelProto,
+  ModelProtoSchema,
   type NodeProto,
   NodeProtoSchema,
   type TensorProto,
@@ -25,6 +28,20 @@ export const onnxType: Record<DType, TensorProto_DataType> = {
   int8: TensorProto_DataType.INT8,
   uint8: TensorProto_DataType.UINT8,
 };
+
+export const opset = 21;
+
+/** A model around a graph. The second domain is where the engine's own fusions live. */
+export const encodeGraph = (graph: MessageInitShape<typeof GraphProtoSchema>): ModelProto =>
+  create(ModelProtoSchema, {
+    irVersion: 10n,
+    producerName: "layerwise",
+    opsetImport: [
+      { domain: "", version: BigInt(opset) },
+      { domain: "com.microsoft", version: 1n },
+    ],
+    graph,
+  });
 
 const text = new TextEncoder();
 

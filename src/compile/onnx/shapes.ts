@@ -97,12 +97,10 @@ export function concatenated(call: Call): readonly Known[] {
 
 export function reshaped(call: Call): readonly Known[] {
   const { shape, dtype } = first(call);
-  const target = constant(call.inputs[1], "new dimensions");
-  if (
-    target.some((n) => n < 0) ||
-    sizeOf(target) !== sizeOf(shape) ||
-    (integer(call, "allowzero", 0) !== 1 && target.includes(0))
-  )
+  const asked = constant(call.inputs[1], "new dimensions");
+  // ONNX takes 0 for "as it was", unless told that it is meant.
+  const target = integer(call, "allowzero", 0) === 1 ? asked : asked.map((n, i) => (n === 0 ? (shape[i] ?? -1) : n));
+  if (target.some((n) => n < 0) || sizeOf(target) !== sizeOf(shape))
     wrong(`${formatShape(shape)} cannot become ${formatShape(target)}`);
   return [{ shape: target, dtype }];
 }

@@ -70,7 +70,7 @@ function channels(call: Call): { x: Known; w: Known; groups: number; window: Win
   const groups = (call.attributes.get("group") as number | undefined) ?? 1;
   if (groups < 1) wrong(`it has ${groups} groups`);
   const size = w.shape.slice(2);
-  const said = numbers(call, "kernel_shape", size.length, 1, 0);
+  const said = numbers(call, "kernel_shape", size.length, 1, 1);
   if (call.attributes.has("kernel_shape") && said.some((n, i) => n !== size[i]))
     wrong(`its window is said to be ${formatShape(said)}, its weight is ${formatShape(w.shape)}`);
   return { x, w, groups, window: windowOf(call, size) };
