@@ -124,11 +124,7 @@ class GraphBuilder {
       domain?: string,
     ) => {
       const name = parts++ === 0 ? base : `${base}/${parts}`;
-      if (!operatorOf(type, domain))
-        fail(
-          "trace",
-          `lowering of "${node.operation.name}" emits ${type}, which src/compile/operators.ts does not list`,
-        );
+      checkListed(node, type, inputs.length, outputs.length, Object.keys(attributes ?? {}), domain);
       this.origins.set(name, node);
       this.nodes.push(encodeNode(name, type, inputs, outputs, attributes, domain));
     };
@@ -182,6 +178,30 @@ class GraphBuilder {
     this.#names.add(candidate);
     return candidate;
   }
+}
+
+/** Files are checked against the list, so that what is not in it could be run but not saved. */
+function checkListed(
+  { operation }: Node,
+  type: string,
+  inputs: number,
+  outputs: number,
+  attributes: readonly string[],
+  domain: string | undefined,
+): void {
+  const operator = operatorOf(type, domain);
+  const [fewest, most] = operator?.inputs ?? [];
+  const isListed =
+    operator &&
+    inputs >= (fewest as number) &&
+    inputs <= (most as number) &&
+    outputs <= operator.outputs &&
+    attributes.every((name) => Object.hasOwn(operator.attributes, name));
+  if (!isListed)
+    fail(
+      "trace",
+      `lowering of "${operation.name}" emits ${type} with ${inputs} inputs, ${outputs} outputs and [${attributes}], which src/compile/operators.ts does not list`,
+    );
 }
 
 function leafName({ operation, outputs, attributes }: Node): string {

@@ -74,7 +74,7 @@ const operators: ReadonlyMap<string, Operator> = new Map([
   ...define("Concat", [1, Number.POSITIVE_INFINITY], concatenated, { axis: "int" }),
   ...define("Reshape", [2, 2], reshaped, { allowzero: "int" }),
   ...define("Expand", [2, 2], expanded),
-  ...define("Slice", [5, 5], sliced),
+  ...define("Slice", [4, 5], sliced),
   ...define("Pad", [3, 3], padded),
   ...define("Transpose", [1, 1], transposed, { perm: "ints" }),
   ...define("Unsqueeze", [2, 2], unsqueezed),
@@ -83,7 +83,7 @@ const operators: ReadonlyMap<string, Operator> = new Map([
   ...define("ScatterElements", [3, 3], scatteredElements, { axis: "int", reduction: "string" }),
   ...define("ScatterND", [3, 3], scatteredSlices, { reduction: "string" }),
   ...define("MatMul", [2, 2], multiplied),
-  ...define("Gemm", [2, 2], multipliedFlat, { transA: "int", transB: "int" }),
+  ...define("Gemm", [2, 3], multipliedFlat, { transA: "int", transB: "int" }),
   ...define("Conv", [2, 2], convolved, { ...window, dilations: "ints", group: "int" }),
   ...define("ConvTranspose", [2, 2], convolvedBack, {
     ...window,

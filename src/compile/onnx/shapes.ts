@@ -99,8 +99,10 @@ export function reshaped(call: Call): readonly Known[] {
   const { shape, dtype } = first(call);
   const asked = constant(call.inputs[1], "new dimensions");
   // ONNX takes 0 for "as it was", unless told that it is meant.
-  const target = integer(call, "allowzero", 0) === 1 ? asked : asked.map((n, i) => (n === 0 ? (shape[i] ?? -1) : n));
-  if (target.some((n) => n < 0) || sizeOf(target) !== sizeOf(shape))
+  const kept = integer(call, "allowzero", 0) === 1 ? asked : asked.map((n, i) => (n === 0 ? (shape[i] ?? -2) : n));
+  const rest = sizeOf(kept.filter((n) => n !== -1));
+  const target = kept.map((n, i) => (n === -1 && kept.indexOf(-1) === i ? sizeOf(shape) / rest : n));
+  if (!target.every((n) => Number.isInteger(n) && n >= 0) || sizeOf(target) !== sizeOf(shape))
     wrong(`${formatShape(shape)} cannot become ${formatShape(target)}`);
   return [{ shape: target, dtype }];
 }
@@ -114,11 +116,11 @@ export function expanded(call: Call): readonly Known[] {
 
 export function sliced(call: Call): readonly Known[] {
   const { shape, dtype } = first(call);
-  const [starts, ends, axes, steps] = call.inputs.slice(1).map((x) => constant(x, "bounds")) as [
+  const [starts, ends, axes, steps = axes.map(() => 1)] = call.inputs.slice(1).map((x) => constant(x, "bounds")) as [
     readonly number[],
     readonly number[],
     readonly number[],
-    readonly number[],
+    (readonly number[])?,
   ];
   if ([ends, axes, steps].some(({ length }) => length !== starts.length)) wrong("its bounds differ in number");
   const result = [...shape];
@@ -223,11 +225,19 @@ export function multiplied({ inputs }: Call): readonly Known[] {
   ];
 }
 
+/** Of matrices, either may be turned; a third value is added. */
 export function multipliedFlat(call: Call): readonly Known[] {
-  const [a, b] = call.inputs as [Known, Known];
+  const [a, b, added] = call.inputs as [Known, Known, Known?];
   if (a.shape.length !== 2 || b.shape.length !== 2) wrong("it multiplies what are no matrices");
   const turned = (x: Known, name: string) => (integer(call, name, 0) === 0 ? x : { ...x, shape: x.shape.toReversed() });
-  return multiplied({ inputs: [turned(a, "transA"), turned(b, "transB")], attributes: call.attributes });
+  const [product] = multiplied({ inputs: [turned(a, "transA"), turned(b, "transB")], attributes: call.attributes }) as [
+    Known,
+  ];
+  if (!added) return [product];
+  sameType(a, added);
+  if (!sameShape(broadcastShapes("its inputs", product.shape, added.shape), product.shape))
+    wrong(`it adds ${formatShape(added.shape)} to ${formatShape(product.shape)}`);
+  return [product];
 }
 
 /** The norm's axes are from `axis` on; gain and bias have their shape; the statistics keep them as 1. */
