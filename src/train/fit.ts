@@ -69,6 +69,8 @@ export interface Trainer {
   readonly update: Program<Inputs, StepResults>;
   /** Adds a batch's gradient to the accumulators. */
   readonly gather: Program<Inputs, { loss: Tensor }> | undefined;
+  /** Sums over the micro-batches of a step: gradients and loss; zero between steps. */
+  readonly sums: readonly Variable[];
   readonly evaluate: Program<Inputs, { loss: Tensor }>;
 }
 
@@ -111,13 +113,15 @@ export async function* fit(options: FitOptions): AsyncGenerator<TrainEvent> {
         const { loss, norm, rate } = await runStep(trainer, batches, step);
         batch += accumulation;
         if (!Number.isFinite(loss + norm)) {
-          const place = await firstNonFinite(options.model, options.loss, batches.at(-1) as Batch, options);
+          const place = await placeOf(options, batches);
           const message = `the loss of step ${step + 1} is not finite (loss ${loss}, gradient norm ${norm}): it arose at ${place}`;
           if (options.onNonFinite !== "skip")
             fail(
               "numeric",
               `fit: ${message}; lower the learning rate, clip gradients, or skip such batches with onNonFinite: "skip"`,
             );
+          // The step was not committed, so what was gathered for it is still there.
+          for (const sum of trainer.sums) sum.set(NDArray.zeros(sum.shape, sum.dtype));
           yield { kind: "warning", step, message: `${message}; the batch is passed over` };
         }
         step++;
@@ -198,7 +202,15 @@ function makeTrainer(options: FitOptions): Trainer {
         }, program)
       : undefined;
   const evaluate = compile<Inputs, { loss: Tensor }>((inputs) => ({ loss: lossOf(inputs) }), program);
-  return { options, parameters, optimizer, learningRate, update, gather, evaluate };
+  return { options, parameters, optimizer, learningRate, update, gather, sums: [...sums, lossSum], evaluate };
+}
+
+async function placeOf(options: FitOptions, batches: readonly Batch[]): Promise<string> {
+  for (const batch of batches) {
+    const place = await firstNonFinite(options.model, options.loss, batch, options);
+    if (place !== undefined) return place;
+  }
+  return "the gradient's norm";
 }
 
 async function take(iterator: AsyncIterator<Batch>, count: number, position: number): Promise<Batch[]> {

@@ -5,13 +5,16 @@ import { grad, isFloat, type NDArray, ones, type Tensor, training } from "../ten
 
 type Batch = Readonly<Record<string, NDArray>>;
 
-/** Runs the batch again with every module watched; weights must be those the step started from. */
+/**
+ * Runs the batch again with every module watched; weights must be those the step started from. Undefined where all
+ * is finite.
+ */
 export async function firstNonFinite(
   model: AnyModule,
   loss: (inputs: Readonly<Record<string, Tensor>>) => Tensor,
   batch: Batch,
   { backend }: { readonly backend?: "cpu" | "webgpu" | "wasm" | undefined } = {},
-): Promise<string> {
+): Promise<string | undefined> {
   const parameters = model.parameters();
   for (const parameter of parameters)
     if (!(await parameter.data()).toNumbers().every(Number.isFinite)) return `parameter "${parameter.name}" itself`;
@@ -37,7 +40,7 @@ export async function firstNonFinite(
     if (!Number.isFinite(value.item())) return "the loss itself: every module's output is finite";
     // The backward pass meets the last module first.
     const backward = wrong.at(-1);
-    return backward === undefined ? "the gradient's norm" : `the gradient of "${backward.replace(/:grad$/, "")}"`;
+    return backward === undefined ? undefined : `the gradient of "${backward.replace(/:grad$/, "")}"`;
   } finally {
     for (const watch of watches) watch.stop();
     await program.release();

@@ -166,20 +166,31 @@ describe("a loss that is not finite", () => {
     );
   });
 
-  it("is passed over when asked, and the next batch is as if it had not been", async () => {
-    const model = build(0);
-    let count = 0;
-    const loss = ({ tokens, targets, factor }: Readonly<Record<string, Tensor>>) =>
-      crossEntropy(model.apply(tokens as Tensor), targets as Tensor).mul(factor as Tensor);
-    const batches = async function* () {
-      for await (const batch of data.batches({ size: 4, steps: 100, seed: 5 }))
-        yield { ...batch, factor: NDArray.from(count++ === 1 ? Number.NaN : 1) };
-    };
-    const events = await run(options(model, { loss, data: batches, steps: 4, onNonFinite: "skip" }));
-    expect(events.filter(({ kind }) => kind === "warning")).toHaveLength(1);
-    expect(losses(events).map(Number.isFinite)).toEqual([true, false, true, true]);
-    for (const array of (await model.stateDict()).values()) expect(array.toNumbers().every(Number.isFinite)).toBe(true);
-  });
+  it.each([
+    ["the only batch", 1, 1],
+    ["the first of two", 2, 2],
+    ["the second of two", 2, 3],
+  ])(
+    "in %s of a step is passed over when asked, and the next is as if it had not been",
+    async (_, accumulation, bad) => {
+      const model = build(0);
+      let count = 0;
+      const loss = ({ tokens, targets, factor }: Readonly<Record<string, Tensor>>) =>
+        crossEntropy(model.apply(tokens as Tensor), targets as Tensor).mul(factor as Tensor);
+      const batches = async function* () {
+        for await (const batch of data.batches({ size: 4, steps: 100, seed: 5 }))
+          yield { ...batch, factor: NDArray.from(count++ === bad ? Number.NaN : 1) };
+      };
+      const events = await run(options(model, { loss, data: batches, steps: 4, accumulation, onNonFinite: "skip" }));
+      const warnings = events.flatMap((event) => (event.kind === "warning" ? [event.message] : []));
+      expect(warnings).toHaveLength(1);
+      expect(warnings[0]).toContain("the loss itself");
+      expect(losses(events).map(Number.isFinite)).toEqual([true, false, true, true]);
+      expect(Math.max(...losses(events).filter(Number.isFinite))).toBeLessThan(7);
+      for (const array of (await model.stateDict()).values())
+        expect(array.toNumbers().every(Number.isFinite)).toBe(true);
+    },
+  );
 });
 
 it("Ctrl-C on the command line saves, and --resume goes on", async () => {
