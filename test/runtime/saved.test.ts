@@ -12,10 +12,24 @@ import {
   type TensorProto,
   TensorProto_DataLocation,
 } from "../../src/compile/onnx/onnx_pb.js";
+import { rebuild } from "../../src/compile/onnx/rebuild.js";
 import { gpt } from "../../src/models/index.js";
+import { Linear, observe } from "../../src/nn/index.js";
 import { adamW } from "../../src/optim/index.js";
-import { compile, decodeProgram, load } from "../../src/runtime/index.js";
-import { crossEntropy, grad, NDArray, type Tensor, training } from "../../src/tensor/index.js";
+import type { Session, SessionOptions } from "../../src/runtime/backend.js";
+import { makeProbe, runProbe } from "../../src/runtime/file-probe.js";
+import { compile, decodeProgram, getBackend, load } from "../../src/runtime/index.js";
+import {
+  crossEntropy,
+  type DeviceArray,
+  embedding,
+  grad,
+  NDArray,
+  type Tensor,
+  tensor,
+  training,
+  where,
+} from "../../src/tensor/index.js";
 
 const model = gpt({ layers: 2, width: 16, heads: 2, vocabulary: 11, context: 8, dropout: 0.1 });
 const optimizer = adamW(model.parameters(), { learningRate: 1e-2 });
@@ -61,17 +75,61 @@ const described = (change: (manifest: Description) => void): Uint8Array =>
   });
 
 describe("a saved training step", () => {
-  it("goes on where it was saved, bit for bit", async () => {
+  it("goes on where it was saved, bit for bit, dropout and all", async () => {
     const path = join(folder, "step.onnx");
     await step.save(path, feeds);
-    const loaded = await load(path, { seed: 3 });
-    loaded.step = step.step;
+    const loaded = await load(path);
+    expect(loaded.step).toBe(step.step);
     for (let i = 0; i < 4; i++) expect((await loaded(feeds)).loss?.item()).toBe((await step(feeds)).loss.item());
     const name = "model.layers.1.mlp.up_proj.weight";
     expect((await loaded.variables.get(name)?.data())?.toNumbers()).toEqual(
       (await model.namedVariables().get(name)?.data())?.toNumbers(),
     );
     await loaded.release();
+  });
+
+  it("can be saved again, with what it has learned since", async () => {
+    const loaded = await decodeProgram(bytes);
+    await loaded(feeds);
+    const again = await decodeProgram(await loaded.encode());
+    expect(again.step).toBe(loaded.step);
+    expect((await again(feeds)).loss?.item()).toBe((await loaded(feeds)).loss?.item());
+    await Promise.all([loaded.release(), again.release()]);
+  });
+
+  it("says what it takes, and refuses anything else", async () => {
+    const loaded = await decodeProgram(bytes);
+    expect(Object.fromEntries(loaded.inputs)).toEqual({
+      tokens: { shape: [1, 8], dtype: "int32" },
+      targets: { shape: [1, 8], dtype: "int32" },
+    });
+    await expect(loaded({ tokens: ids })).rejects.toThrow(/input "targets" is missing/);
+    await expect(loaded({ tokens: ids, targets: ids.reshape([2, 4]) })).rejects.toThrow(
+      /input "targets" is int32\[2, 4\]; the file was saved for int32\[1, 8\]/,
+    );
+    await loaded.release();
+  });
+
+  it("returns what was observed", async () => {
+    const layer = new Linear(2, 2);
+    observe(layer, ":out", (x) => x.mean());
+    const program = compile((inputs: Readonly<Record<string, Tensor>>) => ({ y: layer.apply(inputs.x as Tensor) }));
+    const x = NDArray.from([[1, 2]]);
+    const { observed } = await program({ x });
+    const loaded = await decodeProgram(await program.encode());
+    expect((await loaded({ x })).observed[":out"]?.item()).toBe(observed[":out"]?.item());
+    await Promise.all([program.release(), loaded.release()]);
+  });
+
+  it("declares what it updates as inputs with defaults, and nothing else of its own", () => {
+    const graph = fromBinary(ModelProtoSchema, bytes).graph as GraphProto;
+    const values = new Set(graph.initializer.map(({ name }) => name));
+    const inputs = graph.input.map(({ name }) => name);
+    expect(inputs.filter((name) => values.has(name))).toContain("model.layers.0.mlp.up_proj.weight");
+    expect(inputs.filter((name) => !values.has(name) && !name.startsWith("random.")).sort()).toEqual([
+      "targets",
+      "tokens",
+    ]);
   });
 
   it("names its nodes by module path", () => {
@@ -92,6 +150,93 @@ describe("an inference program", () => {
     const loaded = await decodeProgram(file);
     expect((await loaded({ tokens: ids })).logits?.toNumbers()).toEqual(expected.toNumbers());
     await Promise.all([loaded.release(), logits.release()]);
+  });
+});
+
+describe("a probe", () => {
+  it("holds for another engine", async () => {
+    const loaded = await decodeProgram(bytes, { backend: "wasm", threads: 1 });
+    const native = await decodeProgram(bytes);
+    expect((await loaded(feeds)).loss?.item()).toBeCloseTo((await native(feeds)).loss?.item() as number, 5);
+    await Promise.all([loaded.release(), native.release()]);
+  });
+
+  it.each<[string, (x: Tensor) => Tensor]>([
+    ["infinities", (x) => where(x.greater(0), x, Number.NEGATIVE_INFINITY)],
+    ["what is no number", (x) => x.sub(10).log()],
+    ["no elements", (x) => x.slice({ end: 0 })],
+    ["integers", (x) => x.cast("int32").mul(1000003)],
+    ["halves", (x) => x.cast("float16").exp()],
+    ["nothing but rounding", (x) => x.sub(x.mul(3).div(3))],
+  ])("holds for %s", async (_, f) => {
+    const program = compile((inputs: Readonly<Record<string, Tensor>>) => ({ y: f(inputs.x as Tensor) }));
+    const expected = (await program({ x: [0.3, -1.7, 2.6] })).y.toNumbers();
+    const loaded = await decodeProgram(await program.encode());
+    expect((await loaded({ x: [0.3, -1.7, 2.6] })).y?.toNumbers()).toEqual(expected);
+    await Promise.all([program.release(), loaded.release()]);
+  });
+
+  it("stays small where the inputs are large", async () => {
+    const program = compile((inputs: Readonly<Record<string, Tensor>>) => ({
+      y: embedding(tensor([[1], [2], [3]]), inputs.ids as Tensor)
+        .sum()
+        .add((inputs.x as Tensor).mean()),
+    }));
+    const many = {
+      ids: new NDArray(
+        Int32Array.from({ length: 1e6 }, (_, i) => i % 3),
+        [1e6],
+        "int32",
+      ),
+      x: new NDArray(new Float32Array(1e6).fill(0.5), [1000, 1000], "float32"),
+    };
+    const file = await program.encode(many);
+    expect(file.length).toBeLessThan(10_000);
+    const loaded = await decodeProgram(file);
+    expect((await loaded(many)).y?.item()).toBe((await program(many)).y.item());
+    await Promise.all([program.release(), loaded.release()]);
+  });
+
+  it("names the output where only the engine's own fusion is wrong, and the node where the node is", async () => {
+    const backend = await getBackend("cpu");
+    const program = compile((inputs: Readonly<Record<string, Tensor>>) => ({ y: (inputs.x as Tensor).exp().neg() }));
+    const executable = await program.prepare({ x: [1, 2] });
+    const rebuilt = rebuild(executable.model, "program");
+    const probe = await makeProbe(executable, rebuilt, { x: NDArray.from([1, 2]) });
+    const wrong = (session: Session): Session => ({
+      ...session,
+      async run(fed, names, spares) {
+        const results = new Map(await session.run(fed, names, spares));
+        for (const name of ["y", "signature mean 1"])
+          if (results.has(name)) {
+            const { data, shape, dtype } = await (results.get(name) as DeviceArray).read();
+            results.set(
+              name,
+              backend.upload(
+                new NDArray(
+                  (data as Float32Array).map((v) => 1.05 * v),
+                  shape,
+                  dtype,
+                ),
+              ),
+            );
+          }
+        return results;
+      },
+    });
+    const fused = { ...executable, session: wrong(executable.session) };
+    expect(await runProbe(executable, rebuilt, probe, true)).toBeUndefined();
+    expect(await runProbe(fused, rebuilt, probe, false)).toEqual({ value: "y", node: undefined });
+    const everywhere = {
+      ...backend,
+      createSession: async (model: Uint8Array, options: SessionOptions) =>
+        wrong(await backend.createSession(model, options)),
+    };
+    expect(await runProbe({ ...fused, backend: everywhere }, rebuilt, probe, false)).toEqual({
+      value: "y",
+      node: "neg",
+    });
+    await program.release();
   });
 });
 
