@@ -1,5 +1,5 @@
 /** What a host offers for running a compiled model. One file per host implements it; programs know nothing else. */
-import type { DeviceArray, NDArray } from "../tensor/index.js";
+import type { DeviceArray, DType, NDArray } from "../tensor/index.js";
 
 export type BackendName = "cpu" | "webgpu" | "wasm";
 
@@ -12,8 +12,14 @@ export interface Backend {
   readonly name: BackendName;
   /** Engine, version and threads: what a run must record to be repeatable. */
   readonly description: { readonly engine: string; readonly version: string; readonly threads: number };
-  /** A host array as something that can be fed; no copy where host memory is device memory. */
+  /** Whether runs write into the spares they are given; elsewhere a spare would only take memory. */
+  readonly fillsOutputs: boolean;
+  /** Whether arrays of this type can stay in device memory from run to run. */
+  holds(dtype: DType): boolean;
+  /** A host array as something that can be fed once; no copy where host memory is device memory. */
   upload(array: NDArray): DeviceArray;
+  /** A copy of a host array where programs run: to be fed again and again, and written to. */
+  place(array: NDArray): Promise<DeviceArray>;
   /** `onDevice` names the outputs that are fed again and should stay where they were computed. */
   createSession(model: Uint8Array, options: SessionOptions): Promise<Session>;
 }

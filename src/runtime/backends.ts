@@ -6,30 +6,46 @@ import { verify } from "./probe.js";
 
 export const backendNames: readonly BackendName[] = ["cpu", "webgpu", "wasm"];
 
-const open = new Map<string, Promise<Backend>>();
+const asked = new Map<string, Promise<Backend>>();
+const trusted = new Map<string, Promise<Backend>>();
 
-/** The backend of this name with these options; opened and verified once. */
+/**
+ * The backend of this name with these options, opened and verified once. What is not given is taken from
+ * LAYERWISE_BACKEND and LAYERWISE_THREADS, else it is the host's best. Throws a "backend" error where there is none of
+ * the name, or it computes wrongly.
+ */
 export function getBackend(name: BackendName | undefined, options: BackendOptions = {}): Promise<Backend> {
-  if (name !== undefined && !backendNames.includes(name))
-    fail("backend", `backend "${name}" is unknown; known are ${backendNames.join(", ")}`);
-  const key = `${name ?? "default"}/${options.threads ?? ""}`;
-  const known = open.get(key) ?? openVerified(name, options);
-  open.set(key, known);
-  known.catch(() => open.delete(key));
-  return known;
+  const wanted = name ?? ((environment("LAYERWISE_BACKEND") || undefined) as BackendName | undefined);
+  if (wanted !== undefined && !backendNames.includes(wanted))
+    fail("backend", `backend "${wanted}" is unknown; known are ${backendNames.join(", ")}`);
+  const threads = options.threads ?? threadsOfEnvironment();
+  if (threads !== undefined && !(Number.isInteger(threads) && threads > 0))
+    fail("argument", `threads must be a whole number from 1, got ${threads}`);
+  return once(asked, `${wanted} ${threads}`, async () => {
+    const backend = await openBackend(wanted, threads === undefined ? {} : { threads });
+    // One for "the default" and for its name: variables would move to and fro between two.
+    return once(trusted, `${backend.name} ${backend.description.threads}`, async () => {
+      await verify(backend);
+      return backend;
+    });
+  });
 }
 
-async function openVerified(name: BackendName | undefined, options: BackendOptions): Promise<Backend> {
-  const backend = await openBackend(name, options);
-  await verify(backend);
-  return backend;
+export const defaultBackend = (options: BackendOptions = {}): Promise<Backend> => getBackend(undefined, options);
+
+/** What failed is tried anew when asked for again. */
+function once<T>(known: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
+  const found = known.get(key) ?? make();
+  known.set(key, found);
+  found.catch(() => known.delete(key));
+  return found;
 }
 
-/** LAYERWISE_BACKEND and LAYERWISE_THREADS, else the host's best. */
-export function defaultBackend(options: BackendOptions = {}): Promise<Backend> {
-  const name = environment("LAYERWISE_BACKEND") || undefined;
-  const threads = Number(environment("LAYERWISE_THREADS") || 0);
-  if (!Number.isInteger(threads) || threads < 0)
-    fail("config", `LAYERWISE_THREADS must be a positive integer, got "${environment("LAYERWISE_THREADS")}"`);
-  return getBackend(name as BackendName | undefined, threads > 0 ? { threads, ...options } : options);
+function threadsOfEnvironment(): number | undefined {
+  const text = environment("LAYERWISE_THREADS");
+  if (!text) return undefined;
+  const threads = Number(text);
+  if (!Number.isInteger(threads) || threads < 1)
+    fail("config", `LAYERWISE_THREADS must be a positive integer, got "${text}"`);
+  return threads;
 }

@@ -36,10 +36,11 @@ async function resident(variable: Variable, backend: Backend): Promise<DeviceArr
   const { current } = variable;
   if (!(current instanceof NDArray) && current.backend === backend) return current;
   const host = current instanceof NDArray ? current : await current.read();
-  variable.release();
   // A copy: programs write to the buffers of variables, never to an array that a user still holds.
-  variable.current = backend.upload(new NDArray(host.data.slice(), host.shape, host.dtype));
-  return variable.current;
+  const placed = await backend.place(host);
+  variable.release();
+  variable.current = placed;
+  return placed;
 }
 
 /** Everything a run reads: inputs, random numbers, variables; by the names they have in the model. */
@@ -66,6 +67,10 @@ export function inTurn<T>(task: () => Promise<T>): Promise<T> {
   return result;
 }
 
+/** The outputs that are fed again and can stay where they are computed. */
+export const keptOnDevice = (updates: ReadonlyMap<Variable, string>, backend: Backend): string[] =>
+  [...updates].flatMap(([{ dtype }, name]) => (backend.holds(dtype) ? [name] : []));
+
 export type Commit = (results: Arrays) => boolean;
 
 /** Run once; assignments take effect where `commit` agrees. */
@@ -88,27 +93,24 @@ export async function runSession(
   const keep = commit(result);
   for (const [variable, name] of updates) {
     const written = results.get(name) as DeviceArray;
-    if (keep) swap(variable, written);
-    else discard(variable, written);
+    if (keep) swap(variable, written, backend);
+    else keepSpare(variable, written, backend);
   }
   Object.defineProperty(result, "observed", { value: taps, enumerable: observed.size > 0 });
   return result as Record<string, NDArray> & { readonly observed: Arrays };
 }
 
-/** The new value becomes current; the old buffer is kept to be written next time, if the engine can use it. */
-function swap(variable: Variable, next: DeviceArray): void {
+/** The new value becomes current, and the old one's buffer the spare. */
+function swap(variable: Variable, next: DeviceArray, backend: Backend): void {
   const previous = variable.current;
-  if (previous instanceof NDArray || previous === next) {
-    variable.current = next;
-    return;
-  }
-  if (variable.spare && variable.spare !== next) variable.spare.release();
-  variable.spare = previous;
+  if (variable.spare === next) variable.spare = undefined;
   variable.current = next;
+  if (!(previous instanceof NDArray)) keepSpare(variable, previous, backend);
 }
 
-/** The value is not wanted, its buffer may be. */
-function discard(variable: Variable, written: DeviceArray): void {
-  if (variable.spare === undefined) variable.spare = written;
-  else if (variable.spare !== written) written.release();
+/** A buffer that holds nothing of worth is kept to be written next time, if the engine can use it. */
+function keepSpare(variable: Variable, buffer: DeviceArray, backend: Backend): void {
+  if (variable.spare === buffer) return;
+  if (backend.fillsOutputs && buffer.backend === backend && variable.spare === undefined) variable.spare = buffer;
+  else buffer.release();
 }

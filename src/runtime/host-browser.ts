@@ -1,7 +1,8 @@
 /** The browser: ONNX Runtime's WebAssembly and WebGPU engines. */
 import { fail } from "../tensor/index.js";
 import type { Backend, BackendName, BackendOptions, Files, Profiling } from "./backend.js";
-import { type OrtModule, ortBackend } from "./ort.js";
+import { ortBackend } from "./ort.js";
+import { prepareWeb, type WebModule, wasmBackend } from "./wasm.js";
 
 /** Pages have no environment variables. */
 export const environment = (_name: string): string | undefined => undefined;
@@ -13,46 +14,28 @@ export const files: Files | undefined = undefined;
 /** The engine's profile is a file, which a page cannot read. */
 export const profiling: Profiling | undefined = undefined;
 
-let wasmPaths: string | undefined;
-
-/** Where the engine's .wasm and .mjs files are served from, if not beside the page's own scripts: a URL ending in "/". */
-export function setWasmPaths(url: string): void {
-  wasmPaths = url;
-}
-
 /** The backend asked for; without a name WebAssembly, which every browser has. */
 export async function openBackend(name: BackendName | undefined, options: BackendOptions): Promise<Backend> {
   if (name === "cpu")
     fail("backend", 'backend "cpu" is native code and needs Node; in a browser use "wasm" or "webgpu"');
-  return name === "webgpu" ? webgpuBackend() : wasmBackend(options);
+  if (name === "webgpu") return webgpuBackend();
+  const ort = (await import("onnxruntime-web/wasm")) as WebModule;
+  return wasmBackend(ort, ort.env.versions.common, options.threads && usable(options.threads), usualThreads);
 }
 
+/** Pages do not learn of cores: half of the hardware's threads, of which up to two are taken for cores. */
+const usualThreads = (): number => {
+  const logical = globalThis.navigator?.hardwareConcurrency ?? 1;
+  return usable(Math.max(Math.min(2, logical), Math.floor(logical / 2)));
+};
+
 /** Threads need shared memory, which browsers give to pages served with COOP and COEP headers alone. */
-function usableThreads(wanted = Math.max(1, Math.floor((globalThis.navigator?.hardwareConcurrency ?? 2) / 2))): number {
-  if (globalThis.crossOriginIsolated || wanted === 1) return wanted;
+function usable(threads: number): number {
+  if (globalThis.crossOriginIsolated || threads === 1) return threads;
   notice(
     "layerwise: this page is not cross-origin isolated, so WebAssembly runs on one thread; serve it with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp",
   );
   return 1;
-}
-
-async function wasmBackend({ threads }: BackendOptions): Promise<Backend> {
-  const ort = await import("onnxruntime-web/wasm");
-  const count = usableThreads(threads);
-  ort.env.wasm.numThreads = count;
-  if (wasmPaths !== undefined) ort.env.wasm.wasmPaths = wasmPaths;
-  ort.env.logLevel = "error";
-  return ortBackend({
-    name: "wasm",
-    ort: ort as OrtModule,
-    engine: "onnxruntime-web",
-    version: ort.env.versions.common,
-    threads: count,
-    fillsOutputs: false,
-    keepsOnDevice: false,
-    downloadsByProgram: false,
-    session: { executionProviders: ["wasm"], graphOptimizationLevel: "all", logSeverityLevel: 3 },
-  });
 }
 
 async function webgpuBackend(): Promise<Backend> {
@@ -60,19 +43,24 @@ async function webgpuBackend(): Promise<Backend> {
     ?.gpu;
   if (!(await gpu?.requestAdapter()))
     fail("backend", 'backend "webgpu": this browser offers no WebGPU adapter; use "wasm"');
-  const ort = await import("onnxruntime-web/webgpu");
-  ort.env.wasm.numThreads = 1;
-  if (wasmPaths !== undefined) ort.env.wasm.wasmPaths = wasmPaths;
-  ort.env.logLevel = "error";
+  const ort = (await import("onnxruntime-web/webgpu")) as WebModule;
+  prepareWeb(ort, 1);
   return ortBackend({
     name: "webgpu",
-    ort: ort as OrtModule,
+    ort,
     engine: "onnxruntime-web",
     version: ort.env.versions.common,
     threads: 1,
     fillsOutputs: false,
     keepsOnDevice: true,
     downloadsByProgram: false,
+    advice: kernelAdvice,
     session: { executionProviders: ["webgpu"], graphOptimizationLevel: "all", logSeverityLevel: 3 },
   });
 }
+
+/** Browsers get a smaller engine than Node: what WebGPU cannot do, its processor part cannot always do either. */
+const kernelAdvice = (message: string): string =>
+  message.includes("Provider type for")
+    ? '; the engine has no kernel for this operation on this type of number (WebGPU has no float64): use backend "wasm" for it'
+    : "";

@@ -2,12 +2,14 @@
 import { readFileSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { availableParallelism, cpus, tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { env } from "node:process";
+import { arch, env } from "node:process";
 import { fail } from "../tensor/index.js";
 import type { Backend, BackendName, BackendOptions, Files, Profiling } from "./backend.js";
+import { coresIn, quotaIn } from "./cores.js";
 import { type OrtModule, ortBackend } from "./ort.js";
+import { type WebModule, wasmBackend } from "./wasm.js";
 
 export const environment = (name: string): string | undefined => env[name];
 export const notice = (text: string): void => console.warn(text);
@@ -47,32 +49,31 @@ let warned = false;
 
 /** The backend asked for, or the best one here: native CPU, else WebAssembly with a notice. */
 export async function openBackend(name: BackendName | undefined, options: BackendOptions): Promise<Backend> {
-  const native = name === "wasm" ? undefined : await loadNative();
-  if (native) return nativeBackend(native, name ?? "cpu", options);
+  const native = name === "wasm" ? "is not wanted" : await loadNative();
+  if (typeof native !== "string") return nativeBackend(native, name ?? "cpu", options);
   if (name === "cpu" || name === "webgpu")
     fail(
       "backend",
-      `backend "${name}" needs the package onnxruntime-node, which is not installed here: npm install onnxruntime-node`,
+      `backend "${name}" needs the package onnxruntime-node, which ${native}: npm install onnxruntime-node`,
     );
   if (name === undefined && !warned) {
     warned = true;
     notice(
-      "layerwise: onnxruntime-node is not installed, so programs run on WebAssembly, which is slower. For native speed: npm install onnxruntime-node",
+      `layerwise: onnxruntime-node ${native}, so programs run on WebAssembly, which is slower. For native speed: npm install onnxruntime-node`,
     );
   }
-  return wasmBackend(options);
+  const web = (await import("onnxruntime-web")) as WebModule;
+  return wasmBackend(web, packageVersion("onnxruntime-web"), options.threads, physicalCores);
 }
 
-async function loadNative(): Promise<OrtModule | undefined> {
+/** The native package, or why it is not there: it is optional, and has no build for some systems (musl). */
+async function loadNative(): Promise<OrtModule | string> {
   try {
-    // The package is CommonJS and optional: its absence is a normal case, any other failure is not.
-    return (
-      ((await import("onnxruntime-node")) as { default?: OrtModule } & OrtModule).default ??
-      (await import("onnxruntime-node"))
-    );
+    const loaded = (await import("onnxruntime-node")) as { readonly default?: OrtModule } & OrtModule;
+    return loaded.default ?? loaded; // a CommonJS package
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ERR_MODULE_NOT_FOUND") return undefined;
-    return fail("backend", `onnxruntime-node is installed but does not load: ${String(error)}`, { cause: error });
+    const missing = error instanceof Error && "code" in error && error.code === "ERR_MODULE_NOT_FOUND";
+    return missing ? "is not installed" : `does not load here (${String(error)})`;
   }
 }
 
@@ -87,6 +88,7 @@ function nativeBackend(ort: OrtModule, name: BackendName, { threads = physicalCo
     fillsOutputs: !gpu,
     keepsOnDevice: gpu,
     downloadsByProgram: true,
+    ...(gpu && { advice: adapterAdvice }),
     session: {
       executionProviders: gpu ? ["webgpu"] : ["cpu"],
       intraOpNumThreads: threads,
@@ -97,22 +99,11 @@ function nativeBackend(ort: OrtModule, name: BackendName, { threads = physicalCo
   });
 }
 
-async function wasmBackend({ threads = physicalCores() }: BackendOptions): Promise<Backend> {
-  const ort = await import("onnxruntime-web");
-  ort.env.wasm.numThreads = threads;
-  ort.env.logLevel = "error";
-  return ortBackend({
-    name: "wasm",
-    ort,
-    engine: "onnxruntime-web",
-    version: packageVersion("onnxruntime-web"),
-    threads,
-    fillsOutputs: false,
-    keepsOnDevice: false,
-    downloadsByProgram: false,
-    session: { executionProviders: ["wasm"], graphOptimizationLevel: "all", logSeverityLevel: 3 },
-  });
-}
+/** The engine names what it lacks; this says what to do about it. */
+const adapterAdvice = (message: string): string =>
+  message.includes("adapter")
+    ? `; WebGPU needs a GPU whose Vulkan driver and loader (libvulkan.so.1) are found. Without one use backend "cpu", or Chromium's software driver: VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json LD_LIBRARY_PATH=/usr/lib/chromium`
+    : "";
 
 function packageVersion(name: string): string {
   try {
@@ -124,20 +115,21 @@ function packageVersion(name: string): string {
   }
 }
 
-/** Hyper-threads share a core's arithmetic units, so counting them makes matrix products slower. */
+/** Threads worth having: physical cores, or what a container may use of them. */
 export function physicalCores(): number {
   const logical = availableParallelism();
+  const cpuinfo = textOf("/proc/cpuinfo");
+  const quota = quotaIn(textOf("/sys/fs/cgroup/cpu.max") ?? "");
+  // Elsewhere than on Linux: Intel's and AMD's processors have two threads a core as a rule, ARM's one.
+  const cores =
+    cpuinfo === undefined ? Math.ceil(logical / (/x64|ia32/.test(arch) ? 2 : 1)) : coresIn(cpuinfo) || logical;
+  return Math.max(1, Math.min(logical, cores, quota));
+}
+
+function textOf(path: string): string | undefined {
   try {
-    const text = readFileSync("/proc/cpuinfo", "utf8");
-    const field = (block: string, name: string) => new RegExp(`^${name}\\s*:\\s*(\\d+)`, "m").exec(block)?.[1];
-    const cores = new Set(
-      text
-        .split("\n\n")
-        .filter((b) => b.trim())
-        .map((b) => `${field(b, "physical id")}/${field(b, "core id")}`),
-    );
-    return Math.max(1, Math.min(logical, cores.size));
+    return readFileSync(path, "utf8");
   } catch {
-    return Math.max(1, /x64|ia32/.test(process.arch) && cpus().length === logical ? Math.ceil(logical / 2) : logical);
+    return undefined;
   }
 }

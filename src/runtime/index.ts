@@ -18,3 +18,4 @@ export {
   type Program,
   type Results,
 } from "./program.js";
+export { setWasmPaths } from "./wasm.js";

@@ -18,7 +18,7 @@ import {
   Variable,
 } from "../tensor/index.js";
 import { defaultBackend, getBackend } from "./backends.js";
-import { type Arrays, type Feed, inTurn, runSession, toArrays } from "./execute.js";
+import { type Arrays, type Feed, inTurn, keptOnDevice, runSession, toArrays } from "./execute.js";
 import { runProbe } from "./file-probe.js";
 import { type Manifest, manifestKey, parseManifest } from "./manifest.js";
 import type { CompileOptions, Outputs, Results } from "./program.js";
@@ -71,8 +71,9 @@ export async function decodeProgram(
     ...rebuilt.model,
     graph: { ...graph, initializer: graph.initializer.filter(({ name: own }) => !variables.has(own)) },
   };
+  const updates = new Map(Array.from(manifest.updates, ([own, next]) => [variables.get(own) as Variable, next]));
   const session = await backend.createSession(toBinary(ModelProtoSchema, model), {
-    onDevice: [...manifest.updates.values()],
+    onDevice: keptOnDevice(updates, backend),
   });
   const program: Savable = {
     backend,
@@ -82,7 +83,7 @@ export async function decodeProgram(
     variables: new Map(Array.from(variables, ([own, variable]) => [variable, own])),
     random: manifest.random,
     outputs: manifest.outputs,
-    updates: new Map(Array.from(manifest.updates, ([own, next]) => [variables.get(own) as Variable, next])),
+    updates,
     observed: manifest.observed,
   };
   const release = async () => {

@@ -1,8 +1,9 @@
 /** ONNX Runtime behind our `Backend`: the same code for its native, WebAssembly and browser packages. */
 import type { InferenceSession, Tensor as OrtTensor, TensorConstructor } from "onnxruntime-common";
 import { copyModel } from "../compile/copy-model.js";
-import { type DeviceArray, type DType, fail, NDArray, type Shape, type TypedArray } from "../tensor/index.js";
+import { type DType, fail, type TypedArray } from "../tensor/index.js";
 import type { Backend, BackendName, Session, SessionOptions } from "./backend.js";
+import { isOnDevice, OrtArray } from "./ort-array.js";
 
 /** The part of an ONNX Runtime package that we use. */
 export interface OrtModule {
@@ -19,123 +20,132 @@ export interface OrtHost {
   readonly version: string;
   readonly threads: number;
   readonly session: InferenceSession.SessionOptions;
-  /** The native package writes into the arrays it is given; the web package returns new ones. */
+  /** Whether it writes into the arrays it is given for outputs: the native package does, for host memory. */
   readonly fillsOutputs: boolean;
-  /** Outputs that are fed again stay in device memory. */
+  /** Variables stay in device memory. */
   readonly keepsOnDevice: boolean;
   /** Whether device memory is read by a program rather than by the package's own function. */
   readonly downloadsByProgram: boolean;
+  /** What to do about a refused program, from the engine's message. */
+  readonly advice?: (message: string) => string;
 }
 
-type OrtDType = "float32" | "float16" | "float64" | "int32" | "int64" | "bool" | "int8" | "uint8";
-
-class OrtArray implements DeviceArray {
-  constructor(
-    readonly backend: object,
-    readonly tensor: OrtTensor,
-    readonly shape: Shape,
-    readonly dtype: DType,
-    private readonly download: (tensor: OrtTensor) => Promise<TypedArray>,
-  ) {}
-
-  async read(): Promise<NDArray> {
-    const onHost = this.tensor.location === "cpu" || this.tensor.location === "cpu-pinned";
-    const data = onHost ? (this.tensor.data as TypedArray).slice() : await this.download(this.tensor);
-    return new NDArray(rawHalves(this.dtype, data as TypedArray), this.shape, this.dtype);
-  }
-
-  release(): void {
-    this.tensor.dispose();
-  }
-}
-
-/** Hosts with a Float16Array hand it out; we keep the 16 bits. */
-const rawHalves = (dtype: DType, data: TypedArray): TypedArray =>
-  dtype === "float16" && !(data instanceof Uint16Array)
-    ? new Uint16Array((data as ArrayBufferView).buffer as ArrayBuffer)
-    : data;
+/** What the packages' tensors can hold in device memory. */
+const deviceTypes: ReadonlySet<DType> = new Set(["float32", "float16", "int32", "int64", "uint8", "bool"]);
 
 export function ortBackend(host: OrtHost): Backend {
-  const { ort, name, engine, version, threads } = host;
-  const wrap = (tensor: OrtTensor): OrtArray =>
-    new OrtArray(backend, tensor, tensor.dims, tensor.type as OrtDType, download);
-  const download = downloader(host);
+  const { ort, name, engine, version, threads, fillsOutputs, keepsOnDevice, downloadsByProgram } = host;
+  const copy = copier(host);
+  const download = async (tensor: OrtTensor): Promise<TypedArray> =>
+    (downloadsByProgram ? (await copy(tensor, "cpu")).data : await tensor.getData()) as TypedArray;
+  const array = (tensor: OrtTensor, free = () => tensor.dispose()) => new OrtArray(backend, tensor, download, free);
+  const tensorOf = (data: TypedArray, shape: readonly number[], dtype: DType): OrtTensor =>
+    new ort.Tensor(dtype as "float32", data as Float32Array, shape);
+  const holds = (dtype: DType) => keepsOnDevice && deviceTypes.has(dtype);
   const backend: Backend = {
     name,
     description: { engine, version, threads },
-    upload: ({ data, shape, dtype }) => wrap(new ort.Tensor(dtype as "float32", data as Float32Array, shape)),
-    async createSession(model, options) {
-      const session = await createOrtSession(host, model, options);
-      return ortSession(session, host, wrap);
-    },
+    fillsOutputs,
+    holds,
+    upload: ({ data, shape, dtype }) => array(tensorOf(data, shape, dtype)),
+    place: async ({ data, shape, dtype }) =>
+      holds(dtype) && data.length > 0
+        ? array(await copy(tensorOf(data, shape, dtype), "gpu-buffer"))
+        : array(tensorOf(data.slice(), shape, dtype)),
+    createSession: async (model, options) => ortSession(await createOrtSession(host, model, options), host, array),
   };
   return backend;
 }
 
 /**
- * Device memory to the host. The native package cannot map a buffer it was given back (it ends the process), so a
- * program that copies its input does it: one per shape.
+ * To device memory and back, by a program that copies its input: one per type and direction. (The native package
+ * cannot map a buffer that it gave back: that ends the process.)
  */
-function downloader(host: OrtHost): (tensor: OrtTensor) => Promise<TypedArray> {
-  const copiers = new Map<string, Promise<InferenceSession>>();
-  return async (tensor) => {
-    if (!host.downloadsByProgram) return (await tensor.getData()) as TypedArray;
-    const key = `${tensor.type}${tensor.dims.join("x")}`;
-    const copier =
-      copiers.get(key) ?? createOrtSession(host, copyModel(tensor.type as OrtDType, tensor.dims), { onDevice: [] });
-    copiers.set(key, copier);
-    const { y } = await (await copier).run({ x: tensor });
-    return (y as OrtTensor).data as TypedArray;
+function copier(host: OrtHost): (tensor: OrtTensor, to: "cpu" | "gpu-buffer") => Promise<OrtTensor> {
+  const sessions = new Map<string, Promise<InferenceSession>>();
+  return async (tensor, to) => {
+    const key = `${tensor.type} ${to}`;
+    const dtype = tensor.type as DType;
+    const session =
+      sessions.get(key) ?? createOrtSession(host, copyModel(dtype), { onDevice: to === "cpu" ? [] : ["y"] });
+    sessions.set(key, session);
+    try {
+      const { y } = await (await session).run({ x: tensor });
+      return y as OrtTensor;
+    } catch (error) {
+      sessions.delete(key);
+      return refuse(`backend "${host.name}" failed while copying`, error);
+    }
   };
 }
 
 async function createOrtSession(
-  { ort, session, keepsOnDevice, name }: OrtHost,
+  { ort, session, name, advice }: OrtHost,
   model: Uint8Array,
   { onDevice, profile }: SessionOptions,
 ): Promise<InferenceSession> {
   try {
     return await ort.InferenceSession.create(model, {
       ...session,
-      ...(keepsOnDevice &&
-        onDevice.length > 0 && {
-          preferredOutputLocation: Object.fromEntries(onDevice.map((output) => [output, "gpu-buffer" as const])),
-        }),
+      ...(onDevice.length > 0 && {
+        preferredOutputLocation: Object.fromEntries(onDevice.map((output) => [output, "gpu-buffer" as const])),
+      }),
       ...(profile !== undefined && { enableProfiling: true, profileFilePrefix: profile }),
     });
   } catch (error) {
-    return fail(
-      "backend",
-      `backend "${name}" refused the program: ${error instanceof Error ? error.message : String(error)}`,
-      { cause: error },
-    );
+    return refuse(`backend "${name}" refused the program`, error, advice);
   }
+}
+
+function refuse(problem: string, error: unknown, advice: OrtHost["advice"] = () => ""): never {
+  const message = error instanceof Error ? error.message : String(error);
+  return fail("backend", `${problem}: ${message}${advice(message)}`, { cause: error });
 }
 
 function ortSession(
   session: InferenceSession,
   { fillsOutputs, name }: OrtHost,
-  wrap: (tensor: OrtTensor) => OrtArray,
+  array: (tensor: OrtTensor, free: () => void) => OrtArray,
 ): Session {
+  // Arrays in device memory belong to the allocator of the session that made them: it is closed after the last one.
+  let [alive, released, closed] = [0, false, false];
+  const close = async () => {
+    if (!released || closed || alive > 0) return;
+    closed = true;
+    await session.release();
+  };
+  const made = (tensor: OrtTensor) => {
+    if (!isOnDevice(tensor)) return array(tensor, () => tensor.dispose());
+    alive++;
+    return array(tensor, () => {
+      tensor.dispose();
+      alive--;
+      void close();
+    });
+  };
   return {
     async run(feeds, outputs, spares) {
-      const inputs: Record<string, OrtTensor> = {};
-      for (const [key, array] of feeds) inputs[key] = (array as OrtArray).tensor;
-      const fetches: Record<string, OrtTensor | null> = {};
-      for (const key of outputs)
-        fetches[key] = (fillsOutputs && (spares.get(key) as OrtArray | undefined)?.tensor) || null;
+      const inputs = Object.fromEntries(Array.from(feeds, ([key, fed]) => [key, (fed as OrtArray).tensor]));
+      const given = new Map(outputs.map((key) => [key, fillsOutputs ? (spares.get(key) as OrtArray) : undefined]));
+      const fetches = Object.fromEntries(outputs.map((key) => [key, given.get(key)?.tensor ?? null]));
+      const held = [...feeds.values(), ...spares.values()] as OrtArray[];
+      for (const array of held) array.hold();
       try {
         const results = await session.run(inputs, fetches);
-        return new Map(outputs.map((key) => [key, wrap(results[key] as OrtTensor)]));
+        // The native package fills what it is given and returns a copy besides, which we leave to the collector.
+        const result = (key: string, spare: OrtArray | undefined) =>
+          spare && !spare.released ? spare : made(results[key] as OrtTensor);
+        return new Map(Array.from(given, ([key, spare]) => [key, result(key, spare)]));
       } catch (error) {
-        return fail(
-          "backend",
-          `backend "${name}" failed while running: ${error instanceof Error ? error.message : String(error)}`,
-          { cause: error },
-        );
+        return refuse(`backend "${name}" failed while running`, error);
+      } finally {
+        for (const array of held) array.drop();
       }
     },
     endProfiling: () => session.endProfiling(),
-    release: () => session.release(),
+    async release() {
+      released = true;
+      await close();
+    },
   };
 }

@@ -16,7 +16,7 @@ import {
 } from "../tensor/index.js";
 import type { Backend, BackendName, BackendOptions, Session } from "./backend.js";
 import { defaultBackend, getBackend } from "./backends.js";
-import { type Arrays, type Feed, inTurn, runSession, toArrays } from "./execute.js";
+import { type Arrays, type Feed, inTurn, keptOnDevice, runSession, toArrays } from "./execute.js";
 import { type ExplainOptions, type Explanation, explain } from "./explain.js";
 import { observedTensors } from "./observed.js";
 import { encodeProgram } from "./saved.js";
@@ -199,7 +199,7 @@ async function build(
   const { outputs, updates, observed, results } = traceProgram(fn, feeds, passes);
   const backend = await (name ? getBackend(name, options) : defaultBackend(options));
   const lowered = lower(outputs, title, backend.name);
-  const session = await backend.createSession(encodeModel(lowered.model), { onDevice: [...updates.values()] });
+  const session = await backend.createSession(encodeModel(lowered.model), { onDevice: keptOnDevice(updates, backend) });
   return { ...lowered, backend, session, outputs: results, updates, observed };
 }
 

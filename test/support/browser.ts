@@ -1,12 +1,11 @@
-/** The suite of backends in a real browser: bundled for it, served from this machine, driven headless. */
+/** The library in a real browser: bundled as a user's bundler would, served from this machine, driven headless. */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { build } from "esbuild";
-import { chromium as driver } from "playwright-core";
-import type { BackendName, Result, SuiteInput } from "../backends/suite.js";
+import { chromium as driver, type Page } from "playwright-core";
 
 const root = join(import.meta.dirname, "../..");
 
@@ -28,12 +27,23 @@ const flags = [
 ];
 const webgpuFlags = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"];
 
-async function bundled(): Promise<string> {
+/** What the package's condition "browser" names, as sources rather than as built. */
+async function browserSources(): Promise<{ readonly layerwise: string; readonly "#host": string }> {
+  const { exports, imports } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as {
+    readonly exports: { readonly ".": { readonly browser: string } };
+    readonly imports: { readonly "#host": { readonly browser: string } };
+  };
+  const source = (built: string) => join(root, built.replace("./dist/", "src/").replace(/\.js$/, ".ts"));
+  return { layerwise: source(exports["."].browser), "#host": source(imports["#host"].browser) };
+}
+
+/** The library as the global `library`, the suite as `suite(backend, input)`. An import from Node fails the build. */
+export async function bundled(): Promise<string> {
   const { outputFiles } = await build({
     stdin: {
-      contents: `import * as library from "./src/browser.ts"; import { setWasmPaths } from "./src/runtime/host-browser.ts"; import { runSuite } from "./test/backends/suite.ts";
-        setWasmPaths(location.origin + "/ort/");
-        globalThis.suite = (backend, input) => runSuite(library, backend, input);`,
+      contents: `import * as library from "layerwise"; import { runSuite } from "./test/backends/suite.ts";
+        library.setWasmPaths(location.origin + "/ort/");
+        Object.assign(globalThis, { library, suite: (backend, input) => runSuite(library, backend, input) });`,
       resolveDir: root,
       loader: "ts",
     },
@@ -41,32 +51,42 @@ async function bundled(): Promise<string> {
     format: "esm",
     platform: "browser",
     target: "es2022",
-    alias: { "#host": join(root, "src/runtime/host-browser.ts") },
+    alias: await browserSources(),
     write: false,
     logLevel: "error",
   });
   return (outputFiles[0] as { text: string }).text;
 }
 
-/** Cross-origin isolated, so that WebAssembly has threads. */
-const headers = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+export interface PageOptions {
+  readonly webgpu?: boolean;
+  /** Served with the headers that give WebAssembly its threads (default true). */
+  readonly isolated?: boolean;
+}
 
-export async function browserSuite(backend: BackendName, input: SuiteInput): Promise<Result[]> {
-  const script = await bundled();
+/** Runs a task on a page that has the script; `log` gathers what the page prints. */
+export async function withPage<T>(
+  script: string,
+  { webgpu = false, isolated = true }: PageOptions,
+  task: (page: Page, log: readonly string[]) => Promise<T>,
+): Promise<T> {
+  const headers = isolated
+    ? { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" }
+    : {};
   const server = createServer(async ({ url = "/" }, response) => {
     const [, name] = /^\/ort\/([\w.-]+)$/.exec(url) ?? [];
     const type = url.endsWith("js") ? "text/javascript" : url.endsWith(".wasm") ? "application/wasm" : "text/html";
     const body = name
       ? await readFile(join(root, "node_modules/onnxruntime-web/dist", name)).catch(() => undefined)
-      : url === "/suite.js"
+      : url === "/page.js"
         ? script
-        : "<!doctype html><script type=module src=/suite.js></script>";
+        : "<!doctype html><link rel=icon href=data:,><script type=module src=/page.js></script>";
     response.writeHead(body === undefined ? 404 : 200, { ...headers, "Content-Type": type }).end(body);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const browser = await driver.launch({
     executablePath: chromium as string,
-    args: [...flags, ...(backend === "webgpu" ? webgpuFlags : [])],
+    args: [...flags, ...(webgpu ? webgpuFlags : [])],
   });
   try {
     const page = await browser.newPage();
@@ -74,13 +94,10 @@ export async function browserSuite(backend: BackendName, input: SuiteInput): Pro
     page.on("console", (message) => log.push(message.text()));
     page.on("pageerror", (error) => log.push(String(error)));
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
-    // A WebGPU run that falls back to something else would prove nothing.
-    if (backend === "webgpu" && !(await page.evaluate(`navigator.gpu?.requestAdapter().then(Boolean)`)))
-      throw new Error("this Chromium offers no WebGPU adapter");
     await page.waitForFunction(`typeof suite === "function"`).catch(() => {
       throw new Error(`the page did not load: ${log.join("\n")}`);
     });
-    return (await page.evaluate(`suite(${JSON.stringify(backend)}, ${JSON.stringify(input)})`)) as Result[];
+    return await task(page, log);
   } finally {
     await browser.close();
     server.close();
