@@ -75,7 +75,7 @@ const operators: ReadonlyMap<string, Operator> = new Map([
   ...define("Reshape", [2, 2], reshaped, { allowzero: "int" }),
   ...define("Expand", [2, 2], expanded),
   ...define("Slice", [4, 5], sliced),
-  ...define("Pad", [3, 3], padded),
+  ...define("Pad", [3, 4], padded),
   ...define("Transpose", [1, 1], transposed, { perm: "ints" }),
   ...define("Unsqueeze", [2, 2], unsqueezed),
   ...define("Gather", [2, 2], gathered, { axis: "int" }),

@@ -225,6 +225,9 @@ const makePad = defineSingle<{
       inputs[0] as string,
       integers([...before, ...after]),
       scalar(value, (node.inputs[0] as Tensor).dtype),
+      // All axes, named: ONNX Runtime (1.30) merges a Pad without them into a MaxPool behind it, whose own padding is
+      // not zero but -infinity.
+      integers(before.map((_, axis) => axis)),
     ]),
 });
 /**

@@ -128,6 +128,7 @@ describe("a node is refused", () => {
     ],
     ["that pads by less than nothing", model("Pad", [[4], ints(-9, 0), NDArray.from(0)]), /it pads \[4\] by \[-9, 0\]/],
     ["that pads other axes", model("Pad", [[4], ints(1, 1, 1, 1), NDArray.from(0)]), /it pads \[4\] by/],
+    ["that pads some axes only", model("Pad", [[4, 4], ints(1, 0, 1, 0), NDArray.from(0), ints(0)]), /some axes only/],
     [
       "that transposes twice the same",
       model("Transpose", [[2, 3]], { perm: [0, 0] }),

@@ -33,8 +33,15 @@ export function nodesBelow(outputs: readonly Tensor[], fed: ReadonlySet<Node> = 
   return [...seen].sort((a, b) => a.id - b.id);
 }
 
-/** Values of `outputs` when the tensors of `feeds` (inputs, variables, random tensors, or any other) have those values. */
-export function interpret(outputs: readonly Tensor[], feeds: ReadonlyMap<Tensor, Value>): Value[] {
+/**
+ * Values of `outputs` when the tensors of `feeds` (inputs, variables, random tensors, or any other) have those values.
+ * `single` rounds what every operation gives to float32, which shows how far rounding alone takes a graph.
+ */
+export function interpret(
+  outputs: readonly Tensor[],
+  feeds: ReadonlyMap<Tensor, Value>,
+  { single = false }: { readonly single?: boolean } = {},
+): Value[] {
   const known = new Map<Tensor, Value>(feeds);
   for (const node of nodesBelow(outputs, new Set([...feeds.keys()].map((x) => x.node)))) {
     if (node.outputs.some((output) => feeds.has(output))) continue;
@@ -44,7 +51,10 @@ export function interpret(outputs: readonly Tensor[], feeds: ReadonlyMap<Tensor,
       node,
       node.inputs.map((x) => known.get(x) as Value),
     );
-    for (const [i, output] of node.outputs.entries()) known.set(output, values[i] as Value);
+    for (const [i, output] of node.outputs.entries()) {
+      const { shape, data } = values[i] as Value;
+      known.set(output, { shape, data: single ? data.map(Math.fround) : data });
+    }
   }
   return outputs.map((output) => known.get(output) as Value);
 }

@@ -143,6 +143,8 @@ export function padded(call: Call): readonly Known[] {
   const pads = constant(call.inputs[1], "amounts");
   const rank = shape.length;
   const padding = call.inputs[2] as Known;
+  if (call.inputs[3] && constant(call.inputs[3], "axes").join() !== shape.map((_, axis) => axis).join())
+    wrong("it pads some axes only");
   if (pads.length !== 2 * rank || pads.some((n) => n < 0))
     wrong(`it pads ${formatShape(shape)} by ${formatShape(pads)}`);
   if (padding.dtype !== dtype || padding.shape.length > 0) wrong("its value is no number of its type");

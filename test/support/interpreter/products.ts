@@ -6,14 +6,14 @@ type Rule = (node: Node, inputs: readonly Value[]) => Value[];
 const outputShape = (node: Node): readonly number[] => (node.outputs[0] as Tensor).shape;
 
 const matmul: Rule = (node, inputs) => {
-  const [a, b] = inputs as [Value, Value];
+  const [a, b, bias] = inputs as [Value, Value, Value | undefined];
   const { transposeA, transposeB } = node.attributes as { transposeA: boolean; transposeB: boolean };
   const inner = a.shape.at(transposeA ? -2 : -1) as number;
   return [
     makeValue(outputShape(node), (index) => {
       const batch = index.slice(0, -2);
       const [row, column] = index.slice(-2) as [number, number];
-      let sum = 0;
+      let sum = bias ? (bias.data[column] as number) : 0;
       for (let k = 0; k < inner; k++) {
         const left = read(a, [...batch, ...(transposeA ? [k, row] : [row, k])]);
         sum += left * read(b, [...batch, ...(transposeB ? [column, k] : [k, column])]);

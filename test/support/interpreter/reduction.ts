@@ -5,6 +5,15 @@ type Rule = (node: Node, inputs: readonly Value[]) => Value[];
 
 const outputShape = (node: Node): readonly number[] => (node.outputs[0] as Tensor).shape;
 const axisOf = (node: Node): number => (node.attributes as { axis: number }).axis;
+/** Compute once per line: what depends on an index only outside `axis` (or outside the last `-axis` axes). */
+function perLine<T>(axis: number, compute: (index: readonly number[]) => T): (index: readonly number[]) => T {
+  const known = new Map<string, T>();
+  return (index) => {
+    const key = axis < 0 ? index.slice(0, index.length + axis).join() : replaceAt(index, axis, 0).join();
+    if (!known.has(key)) known.set(key, compute(index));
+    return known.get(key) as T;
+  };
+}
 const line = (x: Value, index: readonly number[], axis: number): number[] =>
   Array.from({ length: x.shape[axis] as number }, (_, i) => read(x, replaceAt(index, axis, i)));
 
@@ -40,10 +49,11 @@ const arg =
 
 const cumsum: Rule = (node, [x]) => {
   const { axis, reverse, exclusive } = node.attributes as { axis: number; reverse: boolean; exclusive: boolean };
+  const values = perLine(axis, (index) => line(x as Value, index, axis));
   return [
     makeValue(outputShape(node), (index) => {
       const here = index[axis] as number;
-      return line(x as Value, index, axis).reduce((sum, v, i) => {
+      return values(index).reduce((sum, v, i) => {
         const counts = reverse ? i > here : i < here;
         return counts || (i === here && !exclusive) ? sum + v : sum;
       }, 0);
@@ -53,13 +63,12 @@ const cumsum: Rule = (node, [x]) => {
 
 const topK: Rule = (node, [x]) => {
   const { axis, largest } = node.attributes as { axis: number; largest: boolean };
-  const ranked = (index: readonly number[]) => {
+  const ranked = perLine(axis, (index) => {
     const values = line(x as Value, index, axis);
     const order = values.map((_, i) => i);
     // Array sorting is stable: equal values keep their order.
-    order.sort((a, b) => (largest ? -1 : 1) * ((values[a] as number) - (values[b] as number)));
-    return order;
-  };
+    return order.sort((a, b) => (largest ? -1 : 1) * ((values[a] as number) - (values[b] as number)));
+  });
   const indices = makeValue(outputShape(node), (index) => ranked(index)[index[axis] as number] as number);
   const values = makeValue(outputShape(node), (index, flat) =>
     read(x as Value, replaceAt(index, axis, indices.data[flat] as number)),
@@ -69,17 +78,19 @@ const topK: Rule = (node, [x]) => {
 
 const softmax =
   (finish: (x: number, top: number, total: number) => number): Rule =>
-  (node, [x]) => [
-    makeValue(outputShape(node), (index) => {
+  (node, [x]) => {
+    const totals = perLine(axisOf(node), (index) => {
       const values = line(x as Value, index, axisOf(node));
       const top = Math.max(...values);
-      return finish(
-        read(x as Value, index),
-        top,
-        values.reduce((sum, v) => sum + Math.exp(v - top), 0),
-      );
-    }),
-  ];
+      return { top, total: values.reduce((sum, v) => sum + Math.exp(v - top), 0) };
+    });
+    return [
+      makeValue(outputShape(node), (index) => {
+        const { top, total } = totals(index);
+        return finish(read(x as Value, index), top, total);
+      }),
+    ];
+  };
 
 interface Moments {
   readonly mean: number;
@@ -88,36 +99,39 @@ interface Moments {
 }
 
 /** Moments over the last `axes` axes at an index (whose last axes do not matter). */
-function moments(x: Value, index: readonly number[], axes: number): Moments {
-  const lead = index.slice(0, x.shape.length - axes);
-  const values: number[] = [];
-  eachIndex(x.shape.slice(x.shape.length - axes), (tail) => values.push(read(x, [...lead, ...tail])));
-  const average = (list: readonly number[]) => list.reduce((a, b) => a + b, 0) / list.length;
-  const mean = average(values);
-  return { mean, variance: average(values.map((v) => (v - mean) ** 2)), square: average(values.map((v) => v * v)) };
-}
+const momentsOf = (x: Value, axes: number): ((index: readonly number[]) => Moments) =>
+  perLine(-axes, (index) => {
+    const lead = index.slice(0, x.shape.length - axes);
+    const values: number[] = [];
+    eachIndex(x.shape.slice(x.shape.length - axes), (tail) => values.push(read(x, [...lead, ...tail])));
+    const average = (list: readonly number[]) => list.reduce((a, b) => a + b, 0) / list.length;
+    const mean = average(values);
+    return { mean, variance: average(values.map((v) => (v - mean) ** 2)), square: average(values.map((v) => v * v)) };
+  });
 
 const layerNorm: Rule = (node, [x, weight, bias]) => {
   const { axes, eps } = node.attributes as { axes: number; eps: number };
   const [y, , statistics] = node.outputs as [Tensor, Tensor, Tensor];
   const input = x as Value;
+  const moments = momentsOf(input, axes);
   const scaled = makeValue(y.shape, (index) => {
-    const { mean, variance } = moments(input, index, axes);
+    const { mean, variance } = moments(index);
     const tail = index.slice(index.length - axes);
     const normalized = (read(input, index) - mean) / Math.sqrt(variance + eps);
     return normalized * read(weight as Value, tail) + (bias ? read(bias, tail) : 0);
   });
   return [
     scaled,
-    makeValue(y.shape, (index) => read(input, index) - moments(input, index, axes).mean),
-    makeValue(statistics.shape, (index) => 1 / Math.sqrt(moments(input, index, axes).variance + eps)),
+    makeValue(y.shape, (index) => read(input, index) - moments(index).mean),
+    makeValue(statistics.shape, (index) => 1 / Math.sqrt(moments(index).variance + eps)),
   ];
 };
 
 const rmsNorm: Rule = (node, [x, weight]) => {
   const { eps } = node.attributes as { eps: number };
   const [y, statistics] = node.outputs as [Tensor, Tensor];
-  const inverse = (index: readonly number[]) => 1 / Math.sqrt(moments(x as Value, index, 1).square + eps);
+  const moments = momentsOf(x as Value, 1);
+  const inverse = (index: readonly number[]) => 1 / Math.sqrt(moments(index).square + eps);
   return [
     makeValue(y.shape, (index) => read(x as Value, index) * inverse(index) * read(weight as Value, index.slice(-1))),
     makeValue(statistics.shape, inverse),
