@@ -67,13 +67,7 @@ export function registerTrain(program: Command): void {
 
 async function train(path: string, { set = [], resume }: Options): Promise<void> {
   const { config, yaml } = await readConfig(path, set);
-  const wanted = resume ?? config.resumeFromCheckpoint;
-  const database = await openDatabase(join(config.outputDir, "runs.db"));
-  const latest = wanted === true ? (await database.runs())[0]?.id : wanted || undefined;
-  if (wanted === true && latest === undefined)
-    fail("argument", `train: ${config.outputDir} holds no run to resume; start one without --resume`);
-  const run = latest === undefined ? await createRun(config.outputDir, yaml) : await openRun(config.outputDir, latest);
-  const release = await lockRun(run.path);
+  // Before anything is written: a corpus that cannot be read leaves no run behind.
   const { path: paths, tokens, context, validation, separator } = config.data;
   const data = await text.open(paths as string | string[], {
     tokens,
@@ -82,14 +76,28 @@ async function train(path: string, { set = [], resume }: Options): Promise<void>
     seed: config.seed,
     ...(separator && { separator }),
   });
+  const wanted = resume ?? config.resumeFromCheckpoint;
+  const database = await openDatabase(join(config.outputDir, "runs.db"));
+  const latest = wanted === true ? (await database.runs())[0]?.id : wanted || undefined;
+  if (wanted === true && latest === undefined)
+    fail("argument", `train: ${config.outputDir} holds no run to resume; start one without --resume`);
+  const run = latest === undefined ? await createRun(config.outputDir, yaml) : await openRun(config.outputDir, latest);
+  const release = await lockRun(run.path);
   const view = terminalView({
     stream: process.stdout,
     live: process.stdout.isTTY === true,
     columns: () => process.stdout.columns ?? 80,
   });
   const abort = new AbortController();
-  const interrupt = () => abort.abort();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, interrupt);
+  // Asked twice, it ends at once, the cursor given back; the last checkpoint stands.
+  const interrupt = () => {
+    if (abort.signal.aborted) {
+      view.close();
+      process.exit(130);
+    }
+    abort.abort();
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, interrupt);
   try {
     const model = buildModel(config, data);
     model.checkTraining({ warmup: warmupOf(config) });

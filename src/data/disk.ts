@@ -11,7 +11,7 @@ const pieceBytes = 64 * 1024 * 1024;
 
 /** The system's own words for a failed call ("ENOSPC: no space left on device"), for the end of a sentence. */
 export const reason = (error: unknown): string =>
-  error instanceof Error ? error.message.replace(/, \w+$/, "") : String(error);
+  error instanceof Error ? error.message.replace(/, \w+( '.*)?$/s, "") : String(error);
 
 /** `error` as a typed error that names the file; errors that already do are passed on. */
 export function failFile(path: string, problem: string, error: unknown): never {
