@@ -1,17 +1,15 @@
-/** Walking a graph of tensors. */
-import type { Node, Tensor } from "../tensor/index.js";
-
-/** Every node that the outputs need, inputs before users: node ids grow as nodes are made, so sorting is enough. */
-export function reachable(outputs: Iterable<Tensor>): Node[] {
-  const seen = new Set<Node>();
-  const stack = Array.from(outputs, (output) => output.node);
-  for (let node = stack.pop(); node; node = stack.pop()) {
-    if (seen.has(node)) continue;
-    seen.add(node);
-    for (const { node: before } of node.inputs) stack.push(before);
-  }
-  return [...seen].sort((a, b) => a.id - b.id);
-}
+/** What the compiler asks of the nodes of a graph. */
+import type { NDArray, Node } from "../tensor/index.js";
 
 const leafNames: ReadonlySet<string> = new Set(["constant", "variable", "input", "random"]);
 export const isLeaf = (node: Node): boolean => leafNames.has(node.operation.name);
+
+/** Elements up to which comparing constants costs less than keeping one twice. */
+const smallConstant = 64;
+
+/** What makes two small constants equal, to the sign of a zero; undefined for large ones, which are not compared. */
+export function constantKey(array: NDArray): string | undefined {
+  if (array.size > smallConstant) return undefined;
+  const numbers = array.toNumbers().map((v) => (Object.is(v, -0) ? "-0" : v));
+  return `${array.dtype}|${array.shape.join("x")}|${numbers}`;
+}

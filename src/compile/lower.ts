@@ -9,11 +9,12 @@ import {
   type Node,
   type OnnxAttributes,
   type RandomAttributes,
+  reachable,
   type Target,
   type Tensor,
   type Variable,
 } from "../tensor/index.js";
-import { isLeaf, reachable } from "./graph.js";
+import { constantKey, isLeaf } from "./graph.js";
 import { encodeGraph, encodeNode, encodeTensor, encodeValueInfo, onnxType } from "./onnx/encode.js";
 import { type ModelProto, ModelProtoSchema, type NodeProto, type TensorProto } from "./onnx/onnx_pb.js";
 import { operatorOf } from "./operators.js";
@@ -160,10 +161,7 @@ class GraphBuilder {
 
   /** Equal small constants are kept once. */
   #constant(array: NDArray): string {
-    const key =
-      array.size <= 64
-        ? `${array.dtype}|${array.shape}|${array.toNumbers().map((v) => (Object.is(v, -0) ? "-0" : v))}`
-        : undefined;
+    const key = constantKey(array);
     const known = key === undefined ? undefined : this.#constants.get(key);
     if (known) return known;
     const name = this.#unique(`constant_${this.initializers.length}`);

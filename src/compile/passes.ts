@@ -10,11 +10,11 @@ import {
   makeNode,
   NDArray,
   type Node,
+  reachable,
   sameShape,
-  sizeOf,
   type Tensor,
 } from "../tensor/index.js";
-import { reachable } from "./graph.js";
+import { constantKey } from "./graph.js";
 
 export function optimize(outputs: readonly Tensor[]): Tensor[] {
   const replaced = new Map<Tensor, Tensor>();
@@ -110,14 +110,9 @@ function collapse({ operation, inputs, outputs, path, attributes }: Node): Tenso
 /** What makes two nodes equal: operation, attributes, inputs. Leaves that are drawn or fed are themselves. */
 function signature({ operation, attributes, inputs }: Node): string | undefined {
   if (operation.name === "variable" || operation.name === "input" || operation.name === "random") return undefined;
-  if (operation.name === "constant") return constantSignature((attributes as ConstantAttributes).array);
+  if (operation.name === "constant") return constantKey((attributes as ConstantAttributes).array);
   const described = JSON.stringify(attributes, (_, value) =>
     typeof value === "number" && !Number.isFinite(value) ? String(value) : value,
   );
   return `${operation.name}|${described}|${inputs.map((x) => `${x.node.id}:${x.index}`).join(",")}`;
-}
-
-function constantSignature(array: NDArray): string | undefined {
-  if (sizeOf(array.shape) > 64) return undefined;
-  return `constant|${array.dtype}|${array.shape.join("x")}|${array.toNumbers().map((v) => (Object.is(v, -0) ? "-0" : v))}`;
 }

@@ -17,7 +17,7 @@ import {
   sameShape,
   Variable,
 } from "../tensor/index.js";
-import { defaultBackend, getBackend } from "./backends.js";
+import { getBackend } from "./backends.js";
 import { type Arrays, type Feed, inTurn, keptOnDevice, runSession, toArrays } from "./execute.js";
 import { runProbe } from "./file-probe.js";
 import { type Manifest, manifestKey, parseManifest } from "./manifest.js";
@@ -58,7 +58,7 @@ export async function decodeProgram(
   source = "program",
 ): Promise<LoadedProgram> {
   const { rebuilt, manifest, isChanged } = read(bytes, source);
-  const backend = await (name ? getBackend(name, options) : defaultBackend(options));
+  const backend = await getBackend(name, options);
   const variables = new Map(
     Array.from(manifest.updates.keys(), (own) => [
       own,

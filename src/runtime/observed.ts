@@ -1,7 +1,6 @@
 /** Turning the observers of a trace into extra outputs. */
 
-import { reachable } from "../compile/graph.js";
-import { fail, type Node, type Tensor, type Trace, withPath } from "../tensor/index.js";
+import { fail, type Node, reachable, type Tensor, type Trace, withPath } from "../tensor/index.js";
 
 /** Name → statistic, for every observed point and operation that the program has. */
 export function observedTensors(trace: Trace, outputs: Iterable<Tensor>): Map<string, Tensor> {

@@ -15,7 +15,7 @@ import {
   withTrace,
 } from "../tensor/index.js";
 import type { Backend, BackendName, BackendOptions, Session } from "./backend.js";
-import { defaultBackend, getBackend } from "./backends.js";
+import { getBackend } from "./backends.js";
 import { type Arrays, type Feed, inTurn, keptOnDevice, runSession, toArrays } from "./execute.js";
 import { type ExplainOptions, type Explanation, explain } from "./explain.js";
 import { observedTensors } from "./observed.js";
@@ -66,7 +66,6 @@ export interface Program<I extends Inputs, O extends Outputs> {
 export interface Executable extends LoweredProgram {
   readonly backend: Backend;
   readonly session: Session;
-  readonly model: LoweredProgram["model"];
   readonly outputs: readonly string[];
   readonly updates: ReadonlyMap<Variable, string>;
   readonly observed: ReadonlyMap<string, string>;
@@ -197,7 +196,7 @@ async function build(
   { backend: name, passes = true, name: title = "program", ...options }: CompileOptions,
 ): Promise<Executable> {
   const { outputs, updates, observed, results } = traceProgram(fn, feeds, passes);
-  const backend = await (name ? getBackend(name, options) : defaultBackend(options));
+  const backend = await getBackend(name, options);
   const lowered = lower(outputs, title, backend.name);
   const session = await backend.createSession(encodeModel(lowered.model), { onDevice: keptOnDevice(updates, backend) });
   return { ...lowered, backend, session, outputs: results, updates, observed };

@@ -1,6 +1,6 @@
 /** Layer Normalization: the invariances of its table, and that a case does not depend on the rest of its batch. */
 import { compile } from "../runtime/index.js";
-import { concat, NDArray, philoxNormal, type Tensor } from "../tensor/index.js";
+import { concat, type NDArray, normalArray, type Tensor } from "../tensor/index.js";
 import { judge } from "./judge.js";
 import { countVerdicts, type PaperStudy } from "./study.js";
 
@@ -39,15 +39,7 @@ export const layerNorm: PaperStudy = {
     const measure = program();
     const results: Readonly<Record<Measured, NDArray>>[] = [];
     for (const seed of scale.initialSeeds) {
-      const draw = (site: string, shape: readonly number[]) =>
-        new NDArray(
-          philoxNormal(
-            { seed, site },
-            shape.reduce((a, b) => a * b, 1),
-          ),
-          shape,
-          "float32",
-        );
+      const draw = (site: string, shape: readonly number[]) => normalArray({ seed, site }, shape);
       results.push(
         await measure({
           x: draw("x", [cases, inputs]),

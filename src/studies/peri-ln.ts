@@ -1,7 +1,7 @@
 /** Peri-LN: does the stream stay bounded whatever the weights, and does a high learning rate hurt less? */
 import type { Claim } from "../catalogue/claim.js";
 import { compile } from "../runtime/index.js";
-import { grad, linear, NDArray, philoxNormal, type Tensor } from "../tensor/index.js";
+import { grad, linear, normalArray, type Tensor } from "../tensor/index.js";
 import { layerHeatMap, lossCurves } from "./figures.js";
 import { atDepth, initialDepth, initialVariance } from "./initial-variance.js";
 import { judge, logRatio, paired } from "./judge.js";
@@ -145,15 +145,7 @@ async function selfDamping(seeds: readonly number[]): Promise<Claim> {
   });
   const ratios: number[] = [];
   for (const seed of seeds) {
-    const draw = (site: string, shape: readonly number[]) =>
-      new NDArray(
-        philoxNormal(
-          { seed, site },
-          shape.reduce((a, b) => a * b, 1),
-        ),
-        shape,
-        "float32",
-      );
+    const draw = (site: string, shape: readonly number[]) => normalArray({ seed, site }, shape);
     const feeds = {
       x: draw("x", [16, 32]),
       h: draw("h", [16, 48]),

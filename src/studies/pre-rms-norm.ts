@@ -3,7 +3,7 @@ import { type GPT, gpt } from "../models/index.js";
 import { LayerNorm, RMSNorm, rewrite, toPreCRMSNorm, toPreRMSNorm, trainAsPreRMSNorm } from "../nn/index.js";
 import { adam } from "../optim/index.js";
 import { compile } from "../runtime/index.js";
-import { crossEntropy, grad, NDArray, philoxNormal, philoxUniform, type Tensor } from "../tensor/index.js";
+import { crossEntropy, grad, NDArray, normalArray, philoxNormal, philoxUniform, type Tensor } from "../tensor/index.js";
 import { judge } from "./judge.js";
 import type { Laboratory } from "./laboratory.js";
 import { countVerdicts, type PaperStudy } from "./study.js";
@@ -200,7 +200,7 @@ function trainer(model: GPT) {
 
 /** Both norms in turns, so that a machine that slows down slows down for both; the median of each turn. */
 async function timeNorms(turns = 10, repeats = 40): Promise<{ layer: number; rms: number }[]> {
-  const x = new NDArray(philoxNormal({ seed: 0, site: "timing" }, 512 * 768), [512, 768], "float32");
+  const x = normalArray({ seed: 0, site: "timing" }, [512, 768]);
   const stacked = 16; // one run of a tiny program costs as much as a norm, so each run does several
   const chain = (norm: (y: Tensor) => Tensor) =>
     compile(({ x }: { x: Tensor }) => ({

@@ -3,6 +3,7 @@ import { onesLike, zerosLike } from "./constant.js";
 import { isFloat } from "./dtype.js";
 import { add } from "./elementwise.js";
 import { fail } from "./errors.js";
+import { reachable } from "./graph.js";
 import { formatShape } from "./shape.js";
 import type { Node, Tensor } from "./tensor.js";
 import { currentTrace, recordPoint, withPath } from "./trace.js";
@@ -79,22 +80,15 @@ function differentiate(
 /** Operations that a derivative does not pass through, by definition. */
 const hasFlatGradient = new Set(["stopGradient"]);
 
-/** Nodes below the outputs, last first (ids grow as nodes are made), and whether a tensor leads to one of `wanted`. */
+/** Nodes below the outputs, last first, and whether a tensor leads to one of `wanted`. */
 function paths(
   outputs: readonly Tensor[],
   wanted: ReadonlySet<Tensor>,
 ): { nodes: Node[]; leads: (x: Tensor) => boolean } {
-  const seen = new Set<Node>();
-  const stack = outputs.map((output) => output.node);
-  for (let node = stack.pop(); node; node = stack.pop()) {
-    if (seen.has(node)) continue;
-    seen.add(node);
-    for (const { node: before } of node.inputs) stack.push(before);
-  }
-  const nodes = [...seen].sort((a, b) => b.id - a.id);
+  const nodes = reachable(outputs);
   const leading = new Set<Node>();
   const leads = (x: Tensor) => wanted.has(x) || leading.has(x.node);
-  for (const node of nodes.toReversed())
+  for (const node of nodes)
     if (isFloat((node.outputs[0] as Tensor).dtype) && node.inputs.some(leads)) leading.add(node);
-  return { nodes, leads };
+  return { nodes: nodes.reverse(), leads };
 }

@@ -37,13 +37,14 @@ export {
 export { type GeluOptions, where } from "./elementwise.js";
 export { type ErrorCode, fail, LayerwiseError } from "./errors.js";
 export { grad, vectorJacobian } from "./gradient.js";
+export { reachable } from "./graph.js";
 export { embedding, oneHot } from "./indexing.js";
 export { einsum, linear } from "./matrix.js";
 export { NDArray, type Nested } from "./ndarray.js";
 export { type CrossEntropyOptions, crossEntropy, type LayerNormOptions } from "./normalization.js";
 export { hashSite, philoxBernoulli, philoxNormal, philoxUniform, type Stream } from "./philox.js";
 export type { AveragePoolOptions, PoolOptions, ResizeOptions } from "./pooling.js";
-export { draw, type RandomAttributes, random } from "./random.js";
+export { draw, normalArray, type RandomAttributes, random } from "./random.js";
 export type { Axes, ReduceOptions, Sorted } from "./reduction.js";
 export { broadcastShapes, formatShape, normalizeAxes, normalizeAxis, type Shape, sameShape, sizeOf } from "./shape.js";
 export { concat, type PadOptions, type SliceOptions, stack, triangle } from "./shaping.js";

@@ -2,6 +2,7 @@
 import type { DType } from "./dtype.js";
 import { add, mul } from "./elementwise.js";
 import { fail } from "./errors.js";
+import { NDArray } from "./ndarray.js";
 import { philoxBernoulli, philoxNormal, philoxUniform, type Stream } from "./philox.js";
 import { type Shape, sizeOf } from "./shape.js";
 import { cast } from "./shaping.js";
@@ -28,6 +29,10 @@ export function draw({ distribution, shape, p, site }: RandomAttributes, stream:
   if (distribution === "uniform") return philoxUniform(at, sizeOf(shape));
   return distribution === "normal" ? philoxNormal(at, sizeOf(shape)) : philoxBernoulli(at, sizeOf(shape), p);
 }
+
+/** Standard normal numbers as a host array: the same for a (seed, site) wherever they are drawn. */
+export const normalArray = (stream: Stream, shape: Shape): NDArray =>
+  new NDArray(philoxNormal(stream, sizeOf(shape)), shape, "float32");
 
 const leaf = (distribution: RandomAttributes["distribution"], shape: Shape, p = 0): Tensor =>
   makeRandom([], { distribution, shape, p, site: nextSite() });

@@ -5,7 +5,7 @@
  */
 import type { AnyModule } from "../nn/index.js";
 import { clipByGlobalNorm, globalNorm, type Optimizer } from "../optim/index.js";
-import { type CompileOptions, compile, defaultBackend, getBackend, type Program } from "../runtime/index.js";
+import { type CompileOptions, compile, getBackend, type Program } from "../runtime/index.js";
 import { fail, grad, NDArray, type Tensor, training, Variable } from "../tensor/index.js";
 import type { TrainEvent } from "./events.js";
 import { firstNonFinite } from "./non-finite.js";
@@ -137,8 +137,7 @@ export async function* fit(options: FitOptions): AsyncGenerator<TrainEvent> {
           ...speed(options, batches, seconds),
           remaining: ((performance.now() - started) / 1000 / (step - first)) * (steps - step),
         };
-        if (validation && (evaluateEvery > 0 ? step % evaluateEvery === 0 : false) && step < steps)
-          yield await evaluation();
+        if (validation && evaluateEvery > 0 && step % evaluateEvery === 0 && step < steps) yield await evaluation();
         if (checkpoints && checkpointEvery > 0 && step % checkpointEvery === 0) yield await checkpoint();
       }
     } finally {
@@ -256,7 +255,6 @@ function speed({ tokensPerStep, flops }: FitOptions, batches: readonly Batch[], 
 
 /** What a run must have in common with the one it goes on from, to give the same bits. */
 async function environment({ backend, threads }: FitOptions): Promise<Record<string, unknown>> {
-  const own = threads === undefined ? {} : { threads };
-  const { name, description } = await (backend ? getBackend(backend, own) : defaultBackend(own));
+  const { name, description } = await getBackend(backend, threads === undefined ? {} : { threads });
   return { backend: name, ...description };
 }

@@ -3,8 +3,7 @@
  * added up on the way to a norm. It may be recentred only if each addend comes from a writer that was named, and if
  * nothing but the norms that were named reads it: a mean that somebody else sees cannot be taken away.
  */
-import { reachable } from "../../compile/graph.js";
-import { fail, input, type Node, newTrace, Tensor, withTrace } from "../../tensor/index.js";
+import { fail, input, type Node, newTrace, reachable, Tensor, withTrace } from "../../tensor/index.js";
 import type { ResidualStream, StreamModel } from "./stream.js";
 
 /** Throws, naming the node, where something else writes to the stream or reads it. */
