@@ -9,7 +9,9 @@ import { type TextData, text } from "../data/text-files.js";
 import { recordResults, terminalTable, writeReport } from "../report/index.js";
 import { defaultBackend } from "../runtime/index.js";
 import {
+  angularCsv,
   fullScale,
+  historyCsv,
   Laboratory,
   paperReport,
   paperStudy,
@@ -108,7 +110,10 @@ async function perform(
       text: label,
       machine: await machine(),
     });
-    const path = writeReport(report, options.output ?? join("runs", name));
+    const path = writeReport(report, options.output ?? join("runs", name), {
+      "layers.csv": historyCsv(laboratory.runs),
+      "angular.csv": angularCsv(laboratory.runs),
+    });
     if (options.record) recordResults(report, fileURLToPath(new URL("../../src/catalogue/results", import.meta.url)));
     view.close();
     const width = process.stdout.isTTY ? (process.stdout.columns ?? 80) : 100;

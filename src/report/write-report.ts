@@ -6,13 +6,18 @@ import { reportHtml } from "./page.js";
 
 /**
  * Writes `report.html`, to be opened, and `report.json`, the data it is drawn from, into a folder that is made if need
- * be. Returns the path of the page.
+ * be, with further tables by file name beside them. Returns the path of the page.
  */
-export function writeReport(report: StudyReport, folder: string): string {
+export function writeReport(
+  report: StudyReport,
+  folder: string,
+  tables: Readonly<Record<string, string>> = {},
+): string {
   const page = reportHtml(report);
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, "report.json"), `${JSON.stringify(report)}\n`);
   writeFileSync(join(folder, "report.html"), page);
+  for (const [name, content] of Object.entries(tables)) writeFileSync(join(folder, name), `${content}\n`);
   return join(folder, "report.html");
 }
 

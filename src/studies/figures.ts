@@ -1,5 +1,6 @@
 /** The pictures that placement studies share, from trained runs. */
 
+import type { LayerDiagnostics } from "../inspect/index.js";
 import { type PlacementKey, placementTitles, type TrainedRun } from "./laboratory.js";
 import { mean } from "./statistics.js";
 import type { AngularFigure, BarsFigure, HeatMapFigure, LinesFigure, Series, Subject } from "./study-report.js";
@@ -30,33 +31,86 @@ export function lossCurves(runs: readonly TrainedRun[], caption: string, title =
   };
 }
 
-type LayerQuantity = "variance" | "maximum" | "gradientNorm" | "inputGradientNorm";
+interface Quantity {
+  readonly title: string;
+  readonly label: string;
+  readonly unit?: string;
+  readonly rows: "after block" | "block";
+  /** Logarithmic scales average over seeds geometrically: their quantities range over orders of magnitude. */
+  readonly scale: "log" | "linear" | "symlog";
+  readonly of: (layers: LayerDiagnostics) => readonly (number | null)[];
+}
 
-const quantities: Record<LayerQuantity, { title: string; label: string }> = {
-  variance: { title: "Variance of the residual stream", label: "variance" },
-  maximum: { title: "Largest activation of the residual stream", label: "largest |activation|" },
-  gradientNorm: { title: "Gradient norm of each block's parameters", label: "gradient norm" },
-  inputGradientNorm: { title: "Gradient norm at each block's input", label: "gradient norm" },
-};
+const quantities = {
+  variance: {
+    title: "Variance of the residual stream",
+    label: "variance",
+    rows: "after block",
+    scale: "log",
+    of: (layers) => layers.variance,
+  },
+  maximum: {
+    title: "Largest activation of the residual stream",
+    label: "largest |activation|",
+    rows: "after block",
+    scale: "log",
+    of: (layers) => layers.maximum,
+  },
+  gradientNorm: {
+    title: "Gradient norm of each block's parameters",
+    label: "gradient norm",
+    rows: "block",
+    scale: "log",
+    of: (layers) => layers.gradientNorm,
+  },
+  inputGradientNorm: {
+    title: "Gradient norm at each block's input",
+    label: "gradient norm",
+    rows: "block",
+    scale: "log",
+    of: (layers) => layers.inputGradientNorm,
+  },
+  angular: {
+    title: "Angular distance from each block's input to its output",
+    label: "angular distance",
+    rows: "block",
+    scale: "linear",
+    of: (layers) => layers.angular[0] as readonly (number | null)[],
+  },
+  skip: {
+    title: "Loss when one block is skipped, while it trains",
+    label: "change of loss",
+    unit: "nats",
+    rows: "block",
+    scale: "symlog",
+    of: (layers) => layers.drop.delta,
+  },
+} satisfies Record<string, Quantity>;
 
-/** Layer × step, geometric mean over seeds: these quantities range over orders of magnitude. */
-export function layerHeatMap(runs: readonly TrainedRun[], quantity: LayerQuantity, caption: string): HeatMapFigure {
+/** Layer × step, the mean over seeds. */
+export function layerHeatMap(
+  runs: readonly TrainedRun[],
+  quantity: keyof typeof quantities,
+  caption: string,
+): HeatMapFigure {
+  const { title, label, unit, rows: side, scale, of }: Quantity = quantities[quantity];
   const [first] = runs as [TrainedRun];
   const columns = first.history.map(({ step }) => step);
-  const rows = (first.history[0]?.statistics[quantity] ?? []).map((_, layer) => layer);
+  const rows = of((first.history[0] as TrainedRun["history"][number]).layers).map((_, layer) => layer);
   const cell = (group: readonly TrainedRun[], row: number, column: number): number | null => {
-    const values = group.map(({ history }) => history[column]?.statistics[quantity][row] ?? Number.NaN);
-    const value = Math.exp(mean(values.map(Math.log)));
-    return Number.isFinite(value) && value > 0 ? value : null;
+    const values = group
+      .map(({ history }) => history[column]?.layers)
+      .map((layers) => (layers && of(layers)[row]) ?? Number.NaN);
+    const value = scale === "log" ? Math.exp(mean(values.map(Math.log))) : mean(values);
+    return Number.isFinite(value) && (scale !== "log" || value > 0) ? value : null;
   };
-  const { title, label } = quantities[quantity];
   return {
     kind: "heat-map",
     title,
     caption,
     x: { label: "step" },
-    y: { label: quantity === "variance" || quantity === "maximum" ? "after block" : "block" },
-    value: { label, scale: "log" },
+    y: { label: side },
+    value: { label, ...(unit && { unit }), scale },
     columns,
     rows,
     panels: [...grouped(runs)].map(([placement, group]) => ({

@@ -6,6 +6,8 @@ import { paperStudies } from "./paper-studies.js";
 import type { PaperStudy } from "./study.js";
 
 export {
+  angularCsv,
+  historyCsv,
   type LabEvent,
   Laboratory,
   type Progress,

@@ -3,13 +3,7 @@
  * once, so five papers that compare with Pre-LN share one Pre-LN.
  */
 import type { TextData } from "../data/text.js";
-import {
-  type Batch,
-  type LayerDiagnostics,
-  type LayerStatistics,
-  layerDiagnostics,
-  layerStatistics,
-} from "../inspect/index.js";
+import { type Batch, diagnosticsCsv, type LayerDiagnostics, layerDiagnostics } from "../inspect/index.js";
 import { type GPT, gpt } from "../models/index.js";
 import { initialize, swiglu } from "../nn/index.js";
 import { adam, globalNorm } from "../optim/index.js";
@@ -60,8 +54,8 @@ export interface TrainedRun {
   readonly losses: readonly (number | null)[];
   /** Gradient norm over all parameters, every step. */
   readonly gradientNorms: readonly number[];
-  /** Per-layer statistics of one fixed batch while it trained. */
-  readonly history: readonly { readonly step: number; readonly statistics: LayerStatistics }[];
+  /** Every per-layer diagnostic of one fixed batch while it trained, the first before any step. */
+  readonly history: readonly { readonly step: number; readonly layers: LayerDiagnostics }[];
   readonly validationLoss: number;
   readonly bitsPerByte: number;
   /** After the last step. */
@@ -154,9 +148,9 @@ export class Laboratory {
     const validation = await this.validation(8);
     const rate = schedule.cosine({ steps, warmup: Math.min(30, Math.ceil(steps / 10)), minimum: 0.1 });
     const probes = new Set(Array.from({ length: 13 }, (_, i) => Math.round((i * steps) / 12)));
-    const history: { step: number; statistics: LayerStatistics }[] = [];
+    const history: { step: number; layers: LayerDiagnostics }[] = [];
     const probe = async (at: number) =>
-      history.push({ step: at, statistics: await layerStatistics(model, validation[0] as Batch) });
+      history.push({ step: at, layers: await layerDiagnostics(model, validation.slice(0, 1)) });
     const losses: (number | null)[] = [];
     const gradientNorms: number[] = [];
     await probe(0);
@@ -204,6 +198,35 @@ export class Laboratory {
     return result;
   }
 }
+
+/** One row per run, step and block: what the heat maps over training show, as numbers. */
+export function historyCsv(runs: readonly TrainedRun[]): string {
+  const [header] = runs.flatMap(({ history }) => history.map(({ layers }) => diagnosticsCsv(layers).split("\n")[0]));
+  const rows = runs.flatMap(({ placement, recipe, seed, history }) =>
+    history.flatMap(({ step, layers }) =>
+      diagnosticsCsv(layers)
+        .split("\n")
+        .slice(1)
+        .map((row) => [placement, recipe.name, seed, step, row].join(",")),
+    ),
+  );
+  return [`placement,recipe,seed,step,${header}`, ...rows].join("\n");
+}
+
+/** One row per run, step, gap and block: how far the stream turns from `block`'s input over `gap` blocks. */
+export const angularCsv = (runs: readonly TrainedRun[]): string =>
+  [
+    "placement,recipe,seed,step,gap,block,angular_distance",
+    ...runs.flatMap(({ placement, recipe, seed, history }) =>
+      history.flatMap(({ step, layers }) =>
+        layers.angular.flatMap((row, n) =>
+          row.flatMap((distance, l) =>
+            distance === null ? [] : [[placement, recipe.name, seed, step, n + 1, l, distance].join(",")],
+          ),
+        ),
+      ),
+    ),
+  ].join("\n");
 
 /** A Llama-style decoder: RMSNorm, rotary positions, SwiGLU. */
 export const buildModel = (

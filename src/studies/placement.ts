@@ -109,6 +109,16 @@ function overviewSection(runs: readonly TrainedRun[]): Section {
         "gradientNorm",
         "Which blocks get a gradient. Even columns: every block learns at the same pace.",
       ),
+      layerHeatMap(
+        runs,
+        "angular",
+        "How far each block turns the stream, while it trains. Low values: the block hardly changes its input's direction.",
+      ),
+      layerHeatMap(
+        runs,
+        "skip",
+        "What each block is worth while it trains. High where the model has come to need the block.",
+      ),
       skipBars(runs, "What each block is worth after training. Bars near zero are blocks the model hardly uses."),
       angularMaps(
         runs,

@@ -22,6 +22,11 @@ describe("writeReport", () => {
     expect(reportHtml(data) === read("runs/placement/report.html")).toBe(true);
   });
 
+  it("puts tables beside the page", () => {
+    writeReport(report, folder, { "layers.csv": "block,variance\n0,1" });
+    expect(read("layers.csv")).toBe("block,variance\n0,1\n");
+  });
+
   it("writes nothing for a report that contradicts itself", () => {
     const [claim] = claims.mix;
     const wrong = {
