@@ -3,18 +3,7 @@ import { join, relative } from "node:path";
 import type { Command } from "commander";
 import { type TextData, text } from "../data/text-files.js";
 import { type GPT, gpt } from "../models/index.js";
-import {
-  geglu,
-  geluMLP,
-  geluTanhMLP,
-  type MLPFactory,
-  type MLPName,
-  type NormOption,
-  type PlacementName,
-  type PositionsName,
-  reluMLP,
-  swiglu,
-} from "../nn/index.js";
+import type { MLPName, NormOption, PlacementName, PositionsName } from "../nn/index.js";
 import { adam, adamW, sgd } from "../optim/index.js";
 import { crossEntropy, fail, type Tensor } from "../tensor/index.js";
 import { readConfig, type TrainConfig } from "../train/config.js";
@@ -135,7 +124,8 @@ function buildModel({ model, data: { context }, seed }: TrainConfig, data: TextD
       positions: positions as PositionsName | undefined,
       tieEmbeddings,
     }),
-    mlp: hidden === undefined ? (mlp as MLPName) : withHidden(mlp, hidden),
+    mlp: mlp as MLPName,
+    ...(hidden !== undefined && { hidden }),
     vocabulary: data.vocabulary,
     context,
     seed,
@@ -145,18 +135,6 @@ function buildModel({ model, data: { context }, seed }: TrainConfig, data: TextD
 /** Without the keys that are undefined, so that defaults apply. */
 const defined = <T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
-
-const mlps: Readonly<Record<string, (options: { hidden: number }) => MLPFactory>> = {
-  relu: reluMLP,
-  gelu: geluMLP,
-  "gelu-tanh": geluTanhMLP,
-  swiglu,
-  geglu,
-};
-
-const withHidden = (name: string, hidden: number): MLPFactory =>
-  mlps[name]?.({ hidden }) ??
-  fail("config", `model.mlp: there is no "${name}"; known: ${Object.keys(mlps).join(", ")}`);
 
 async function fitOptions(
   config: TrainConfig,

@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
 import { fail } from "../tensor/errors.js";
-import { openRegular, readFully } from "./disk.js";
+import { readJson } from "./json-file.js";
 import type { TensorInfo } from "./safetensors.js";
 import type { SafetensorsReader } from "./safetensors-file.js";
 import { maxHeaderBytes } from "./safetensors-header.js";
@@ -43,7 +43,7 @@ export async function openShards(indexPath: string, openShard: OpenShard): Promi
 
 /** Tensor name -> shard file name, checked. */
 async function readIndex(path: string): Promise<Map<string, string>> {
-  const index = await readJson(path);
+  const index = await readJson(path, maxHeaderBytes);
   const weightMap = isRecord(index) ? index.weight_map : undefined;
   if (!isRecord(weightMap)) return fail("file", `${path}: expected an object with "weight_map"`);
   const places = new Map<string, string>();
@@ -57,22 +57,6 @@ async function readIndex(path: string): Promise<Map<string, string>> {
   }
   if (places.size === 0) fail("file", `${path}: "weight_map" names no tensor`);
   return places;
-}
-
-async function readJson(path: string): Promise<unknown> {
-  const { handle, size } = await openRegular(path);
-  try {
-    if (size > maxHeaderBytes) fail("file", `${path}: ${size} bytes; a shard index may have ${maxHeaderBytes}`);
-    const bytes = new Uint8Array(size);
-    await readFully(handle, bytes, 0, path);
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (error) {
-    if (error instanceof SyntaxError || error instanceof TypeError)
-      return fail("file", `${path}: expected JSON in UTF-8 (${error.message})`, { cause: error });
-    throw error;
-  } finally {
-    await handle.close();
-  }
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>

@@ -2,11 +2,13 @@
  * A decoder-only language model, GPT-2- or Llama-style by its values: norms, placement, MLP and positions are passed
  * in and compose. Names are those of Llama's checkpoints: `model.layers.3.self_attn.q_proj.weight`.
  *
- *   x = embed(ids) [+ positions];  [x = Norm(x)];  x = block(x) for each block;  logits = head(Norm(x))
+ *   x = scale · embed(ids) [+ positions];  [x = Norm(x)];  x = block(x) for each block;  logits = cap(head(Norm(x)))
  */
 import {
   type AttentionInputs,
+  type Biases,
   type Block,
+  biasesOf,
   block,
   causal,
   Embedding,
@@ -17,6 +19,7 @@ import {
   type Mask,
   type MLPOption,
   Module,
+  mlpFactory,
   type NormFactory,
   type NormOption,
   normalizesOutput,
@@ -44,6 +47,7 @@ import {
 } from "../tensor/index.js";
 import { readersOfGPT, streamOfGPT } from "./gpt-stream.js";
 import { checkNormNames, offsetGains } from "./norm-names.js";
+import type { HFConfig } from "./pretrained/hf-config.js";
 
 export interface GPTOptions {
   /** One dial: layers = depth, width = 64 · depth, heads of width 64. Anything given beside it wins. */
@@ -63,22 +67,32 @@ export interface GPTOptions {
   readonly placement?: PlacementOption;
   /** "swiglu" (default), "gelu", "relu", "geglu", or a value such as `swiglu({ hidden: 168 })`. */
   readonly mlp?: MLPOption;
+  /** Width between the matrices of an MLP told by name (default: as the MLP). */
+  readonly hidden?: number;
   /** "rotary" (default), "learned", "sinusoidal", "alibi", "none". */
   readonly positions?: PositionsOption;
-  /** Who sees whom (default `causal()`). */
-  readonly mask?: Mask;
+  /** Who sees whom (default `causal()`), for all blocks or by (layer, depth). */
+  readonly mask?: Mask | ((layer: number, depth: number) => Mask);
   /** Norm on the embeddings (default: where the first block is Peri-LN). */
   readonly embedNorm?: boolean;
   /** Norm before the head (default true). */
   readonly finalNorm?: boolean;
   /** Normalise queries and keys in each head (default false). */
   readonly qkNorm?: boolean;
-  /** Biases on linear layers and LayerNorms (default false). */
-  readonly bias?: boolean;
+  /** Biases on linear layers and LayerNorms (default false), or told part by part. */
+  readonly bias?: Biases;
+  /** Factor on attention scores (default 1/√headWidth). */
+  readonly attentionScale?: number;
+  /** Caps on attention scores and on logits, approached smoothly, as in Gemma 2 (default: none). */
+  readonly attentionSoftcap?: number;
+  readonly logitSoftcap?: number;
+  /** Factor on the token embeddings (default 1; Gemma: √width). */
+  readonly embeddingScale?: number;
   /** The head reads the embedding table (default false). */
   readonly tieEmbeddings?: boolean;
   readonly dropout?: number;
-  readonly initialization?: Omit<InitializationOptions, "seed">;
+  /** How weights start; "none": at 0, for those that are loaded right afterwards. */
+  readonly initialization?: Omit<InitializationOptions, "seed"> | "none";
   readonly seed?: number;
 }
 
@@ -89,9 +103,13 @@ class Decoder extends Module<[Tensor, AttentionInputs?]> {
   readonly embed_norm: Module | undefined;
   readonly layers: Block[];
   readonly norm: Module | undefined;
+  readonly embeddingScale: number;
 
-  constructor(parts: Pick<Decoder, "embed_tokens" | "embed_positions" | "embed_norm" | "layers" | "norm">) {
+  constructor(
+    parts: Pick<Decoder, "embed_tokens" | "embed_positions" | "embed_norm" | "layers" | "norm" | "embeddingScale">,
+  ) {
     super();
+    this.embeddingScale = parts.embeddingScale;
     this.embed_tokens = parts.embed_tokens;
     this.embed_positions = parts.embed_positions;
     this.embed_norm = parts.embed_norm;
@@ -100,14 +118,15 @@ class Decoder extends Module<[Tensor, AttentionInputs?]> {
   }
 
   /** The stream before the first block. */
-  embed(tokens: Tensor): Tensor {
+  embed(tokens: Tensor, { positions = arange(tokens.dim(1)) }: AttentionInputs = {}): Tensor {
     let x = this.embed_tokens.apply(tokens); // [B, T, width]
-    if (this.embed_positions) x = x.add(this.embed_positions.apply(arange(tokens.dim(1))));
+    if (this.embeddingScale !== 1) x = x.mul(this.embeddingScale);
+    if (this.embed_positions) x = x.add(this.embed_positions.apply(positions));
     return this.embed_norm ? this.embed_norm.apply(x) : x;
   }
 
   override forward(tokens: Tensor, inputs?: AttentionInputs): Tensor {
-    const x = this.layers.reduce((stream, layer) => layer.apply(stream, inputs), this.embed(tokens));
+    const x = this.layers.reduce((stream, layer) => layer.apply(stream, inputs), this.embed(tokens, inputs));
     return this.norm ? this.norm.apply(x) : x;
   }
 }
@@ -115,12 +134,16 @@ class Decoder extends Module<[Tensor, AttentionInputs?]> {
 export class GPT extends Module<[Tensor, AttentionInputs?]> {
   readonly model: Decoder;
   lm_head: Linear | undefined;
+  /** The configuration of the public checkpoint it was built from, if it was. */
+  source: HFConfig | undefined;
 
   constructor(
     model: Decoder,
     head: Linear | undefined,
-    /** What it was built from, with defaults filled in. */
+    /** Its sizes, with defaults filled in. */
     readonly config: GPTConfig,
+    /** What it was built from. */
+    readonly options: GPTOptions,
   ) {
     super();
     this.model = model;
@@ -218,7 +241,9 @@ export class GPT extends Module<[Tensor, AttentionInputs?]> {
   }
 
   private head(x: Tensor): Tensor {
-    return this.lm_head ? this.lm_head.apply(x) : linear(x, this.model.embed_tokens.weight);
+    const logits = this.lm_head ? this.lm_head.apply(x) : linear(x, this.model.embed_tokens.weight);
+    const { logitSoftcap: cap } = this.config;
+    return cap === undefined ? logits : logits.div(cap).tanh().mul(cap);
   }
 
   private checkTokens(tokens: Tensor): void {
@@ -243,6 +268,7 @@ export interface GPTConfig {
   readonly vocabulary: number;
   readonly context: number;
   readonly seed: number;
+  readonly logitSoftcap: number | undefined;
 }
 
 /**
@@ -254,12 +280,13 @@ export function gpt(options: GPTOptions): GPT {
   const { layers, width, context, vocabulary, seed } = config;
   const { norm = "rms", bias = false, placement = "pre", mlp = "swiglu", dropout = 0, qkNorm = false } = options;
   const { tieEmbeddings = false, finalNorm = true, mask = causal(), initialization = {} } = options;
+  const { embeddingScale = 1 } = options;
   const positions = positionsValue(options.positions ?? "rotary");
-  const makeNorm = normFactory(norm, bias);
+  const makeNorm = normFactory(norm, biasesOf(bias).norm);
   const strategy = placementStrategy(placement);
   const placements = Array.from({ length: layers }, (_, layer) => strategy(layer, layers));
   const { embedNorm = placements[0]?.kind === "peri" } = options;
-  warnOfInitialization(placements, initialization);
+  if (initialization !== "none") warnOfInitialization(placements, initialization);
   const model = uninitialized(
     () =>
       new GPT(
@@ -267,12 +294,14 @@ export function gpt(options: GPTOptions): GPT {
           embed_tokens: new Embedding(vocabulary, width),
           embed_positions: positions.embedding?.(context, width),
           embed_norm: embedNorm ? makeNorm(width) : undefined,
-          layers: placements.map((here) =>
+          embeddingScale,
+          layers: placements.map((here, layer) =>
             block(width, {
-              ...attentionOptions(config, positions, mask, qkNorm ? makeNorm : undefined),
+              ...attentionOptions(config, options, positions, qkNorm ? makeNorm : undefined),
+              mask: typeof mask === "function" ? mask(layer, layers) : mask,
               placement: here,
               norm: makeNorm,
-              mlp,
+              mlp: mlpFactory(mlp, options.hidden),
               bias,
               dropout,
             }),
@@ -281,28 +310,30 @@ export function gpt(options: GPTOptions): GPT {
         }),
         tieEmbeddings ? undefined : new Linear(width, vocabulary, { bias: false }),
         config,
+        options,
       ),
   );
-  initialize(model, { ...initialization, seed });
+  if (initialization !== "none") initialize(model, { ...initialization, seed });
   return model;
 }
 
 const attentionOptions = (
   { heads, kvHeads, headWidth }: GPTConfig,
+  { attentionScale: scale, attentionSoftcap: softcap }: GPTOptions,
   positions: Positions,
-  mask: Mask,
   qkNorm: NormFactory | undefined,
 ) => ({
   heads,
   kvHeads,
   headWidth,
   positions,
-  mask,
+  ...(scale !== undefined && { scale }),
+  ...(softcap !== undefined && { softcap }),
   ...(qkNorm && { qkNorm }),
 });
 
 function sizes(options: GPTOptions): GPTConfig {
-  const { depth, vocabulary, context = 1024, seed = 0 } = options;
+  const { depth, vocabulary, context = 1024, seed = 0, logitSoftcap } = options;
   const { layers = depth, width = depth && 64 * depth } = options;
   const {
     heads = options.headWidth ? width && width / options.headWidth : width && Math.max(1, Math.floor(width / 64)),
@@ -315,7 +346,7 @@ function sizes(options: GPTOptions): GPTConfig {
       );
   const [L, D, H] = [layers, width, heads] as [number, number, number];
   const { headWidth = D / H, kvHeads = H } = options;
-  return { layers: L, width: D, heads: H, kvHeads, headWidth, vocabulary, context, seed };
+  return { layers: L, width: D, heads: H, kvHeads, headWidth, vocabulary, context, seed, logitSoftcap };
 }
 
 function warnOfInitialization(placements: readonly Placement[], { std, outputs }: InitializationOptions): void {

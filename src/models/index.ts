@@ -1,2 +1,2 @@
 export { GPT, type GPTConfig, type GPTOptions, gpt } from "./gpt.js";
-export { fromGPT2 } from "./gpt2-names.js";
+export * from "./pretrained/index.js";

@@ -1,7 +1,9 @@
 /**
  * Scaled dot-product attention with H heads of width W, and K ≤ H key/value heads that are shared by H/K query heads.
  *
- *   q = x Wq, k = x Wk, v = x Wv;   a = softmax(q kᵀ / √W + bias) v;   y = a Wo
+ *   q = x Wq, k = x Wk, v = x Wv;   a = softmax(cap(scale · q kᵀ) + bias) v;   y = a Wo
+ *
+ * scale = 1/√W unless given; cap(s) = c tanh(s/c) where a cap c is given (Gemma 2), else s.
  *
  * K = H is multi-head, 1 < K < H grouped-query, K = 1 multi-query attention. A row of scores that sees no key gives 0.
  * Sources: "Attention Is All You Need", 2017; "GQA: Training Generalized Multi-Query Transformer Models from
@@ -22,8 +24,12 @@ export interface AttentionOptions {
   readonly kvHeads?: number;
   /** Width of a head (default width / heads). */
   readonly headWidth?: number;
-  /** Biases on the four projections (default false). */
-  readonly bias?: boolean;
+  /** Biases on the four projections (default false), or only on those for queries, keys and values (Qwen 2). */
+  readonly bias?: boolean | "qkv";
+  /** Factor on the scores (default 1/√headWidth). */
+  readonly scale?: number;
+  /** Largest size of a score, approached smoothly (Gemma 2: 50; default: none). */
+  readonly softcap?: number;
   /** Who sees whom (default everybody: `bidirectional()`). */
   readonly mask?: Mask;
   readonly positions?: Positions;
@@ -36,6 +42,27 @@ export interface AttentionOptions {
 export interface AttentionInputs {
   /** [batch, keys] bool, false where a key is padding: nobody sees it. */
   readonly padding?: Tensor;
+  /** Where the tokens stand: int32 [batch, tokens] (default 0, 1, …). */
+  readonly positions?: Tensor;
+  /** Keys and values of tokens before these. */
+  readonly cache?: KeyValueCache;
+}
+
+/** What a layer of attention sees: its own keys and values among those of before. */
+export interface Seen {
+  /** [batch, key/value heads, keys, head width]. */
+  readonly keys: Tensor;
+  readonly values: Tensor;
+  /** Where the keys stand: int32 [batch | 1, keys]. */
+  readonly positions: Tensor;
+}
+
+/** Keys and values kept between runs of a program, for every layer of attention. */
+export interface KeyValueCache {
+  /** Places after the last one that can be used. */
+  readonly length: number;
+  /** Add the keys and values of the tokens at `positions`, and give all that can be seen. */
+  update(layer: Attention, keys: Tensor, values: Tensor, positions: Tensor): Seen;
 }
 
 export class Attention extends Module<[Tensor, AttentionInputs?]> {
@@ -51,6 +78,8 @@ export class Attention extends Module<[Tensor, AttentionInputs?]> {
   readonly mask: Mask;
   readonly positions: Positions;
   readonly dropout: number;
+  readonly scale: number;
+  readonly softcap: number | undefined;
 
   /** Throws where heads do not divide the width (without a headWidth), or kvHeads does not divide heads. */
   constructor(width: number, options: AttentionOptions) {
@@ -63,32 +92,37 @@ export class Attention extends Module<[Tensor, AttentionInputs?]> {
     this.positions = options.positions ?? { name: "none" };
     this.dropout = options.dropout ?? 0;
     const [queries, keys] = [heads * this.headWidth, kvHeads * this.headWidth];
-    this.q_proj = new Linear(width, queries, { bias });
-    this.k_proj = new Linear(width, keys, { bias });
-    this.v_proj = new Linear(width, keys, { bias });
-    this.o_proj = new Linear(queries, width, { bias });
+    this.scale = options.scale ?? 1 / Math.sqrt(this.headWidth);
+    this.softcap = options.softcap;
+    this.q_proj = new Linear(width, queries, { bias: bias !== false });
+    this.k_proj = new Linear(width, keys, { bias: bias !== false });
+    this.v_proj = new Linear(width, keys, { bias: bias !== false });
+    this.o_proj = new Linear(queries, width, { bias: bias === true });
     this.q_norm = qkNorm?.(this.headWidth);
     this.k_norm = qkNorm?.(this.headWidth);
   }
 
-  override forward(x: Tensor, { padding }: AttentionInputs = {}): Tensor {
+  override forward(x: Tensor, { padding, positions: places, cache }: AttentionInputs = {}): Tensor {
     if (x.rank !== 3) fail("shape", `${at("attention")}: expected [batch, tokens, width], got ${formatShape(x.shape)}`);
     const [B, T] = [x.dim(0), x.dim(1)];
     const { heads, kvHeads, headWidth: W, positions } = this;
     const perHead = (y: Tensor, n: number): Tensor => y.reshape([B, T, n, W]).transpose([0, 2, 1, 3]); // [B, n, T, W]
     let q = perHead(this.q_proj.apply(x), heads);
     let k = perHead(this.k_proj.apply(x), kvHeads);
-    const v = perHead(this.v_proj.apply(x), kvHeads);
+    let v = perHead(this.v_proj.apply(x), kvHeads);
     if (this.q_norm && this.k_norm) [q, k] = [this.q_norm.apply(q), this.k_norm.apply(k)];
-    if (positions.rotate) [q, k] = [positions.rotate(q), positions.rotate(k)];
+    const place = places && { positions: places, length: cache?.length ?? T };
+    if (positions.rotate) [q, k] = [positions.rotate(q, place), positions.rotate(k, place)];
+    let [query, key] = [places ?? arange(T), places ?? arange(T)];
+    if (cache) ({ keys: k, values: v, positions: key } = cache.update(this, k, v, query));
     // Query head h reads key head ⌊h / group⌋: a group's queries stand below each other, so no key is copied.
-    const rows = (heads / kvHeads) * T;
+    const [rows, N] = [(heads / kvHeads) * T, k.dim(-2)];
     const scores = q
-      .mul(1 / Math.sqrt(W))
+      .mul(this.scale)
       .reshape([B, kvHeads, rows, W])
       .matmul(k.transpose([0, 1, 3, 2]));
-    const weights = this.weights(scores.reshape([B, heads, T, T]), padding);
-    const mixed = weights.reshape([B, kvHeads, rows, T]).matmul(v); // [B, kvHeads, rows, W]
+    const weights = this.weights(scores.reshape([B, heads, T, N]), { query, key, padding });
+    const mixed = weights.reshape([B, kvHeads, rows, N]).matmul(v); // [B, kvHeads, rows, W]
     return this.o_proj.apply(
       mixed
         .reshape([B, heads, T, W])
@@ -98,18 +132,30 @@ export class Attention extends Module<[Tensor, AttentionInputs?]> {
   }
 
   /** softmax over the visible keys. Hidden ones get a huge negative bias: cheaper than a selection, in both passes. */
-  private weights(scores: Tensor, padding: Tensor | undefined): Tensor {
-    const { mask, positions, heads } = this;
-    const query = arange(scores.dim(-2)).unsqueeze(1);
-    const key = arange(scores.dim(-1)).unsqueeze(0);
-    const visible = both(mask.visible(query, key), padding && paddingMask(padding, scores));
+  private weights(scores: Tensor, { query, key, padding }: Places): Tensor {
+    const { mask, positions, heads, softcap } = this;
+    const [rows, columns] = [alongScores(query, -1), alongScores(key, -2)];
+    const visible = both(mask.visible(rows, columns), padding && paddingMask(padding, scores));
+    const capped = softcap === undefined ? scores : scores.div(softcap).tanh().mul(softcap);
     const hidden = scores.dtype === "float16" ? -6e4 : -1e30;
-    let bias = positions.bias?.(heads, query, key).cast(scores.dtype);
+    let bias = positions.bias?.(heads, rows, columns).cast(scores.dtype);
     if (visible) bias = bias ? where(visible, bias, hidden) : where(visible, 0, hidden).cast(scores.dtype);
-    let weights = (bias ? scores.add(bias) : scores).softmax(-1);
+    let weights = (bias ? capped.add(bias) : capped).softmax(-1);
     if (visible && (padding || !mask.everyRowSees)) weights = where(visible, weights, 0);
     return dropout(weights, this.dropout);
   }
+}
+
+interface Places {
+  readonly query: Tensor;
+  readonly key: Tensor;
+  readonly padding: Tensor | undefined;
+}
+
+/** Positions [n] or [batch, n] as rows (axis -1) or columns (axis -2) of the scores [batch, heads, rows, columns]. */
+function alongScores(positions: Tensor, axis: -1 | -2): Tensor {
+  const line = positions.unsqueeze(axis === -1 ? positions.rank : positions.rank - 1);
+  return positions.rank === 1 ? line : line.unsqueeze(1);
 }
 
 const both = (a: Tensor | undefined, b: Tensor | undefined): Tensor | undefined => (a && b ? a.and(b) : (a ?? b));

@@ -53,9 +53,9 @@ export class Block extends Module<[Tensor, AttentionInputs?]> {
   }
 
   override forward(x: Tensor, inputs?: AttentionInputs): Tensor {
-    const { attention, mlp } = this.placement;
+    const { attention, mlp, parallel } = this.placement;
     const middle = addResidual(x, (h) => this.self_attn.apply(h, inputs), this.norms(attention));
-    return addResidual(middle, (h) => this.mlp.apply(h), this.norms(mlp));
+    return addResidual(parallel ? x : middle, (h) => this.mlp.apply(h), this.norms(mlp), middle);
   }
 
   private norms({ input, output, stream, scale }: SublayerNorms): SublayerModules {
@@ -69,19 +69,27 @@ export class Block extends Module<[Tensor, AttentionInputs?]> {
   }
 }
 
-export interface BlockOptions extends AttentionOptions {
+/** Biases: everywhere or nowhere, or told part by part (default false each). */
+export type Biases =
+  | boolean
+  | { readonly attention?: boolean | "qkv"; readonly mlp?: boolean; readonly norm?: boolean };
+
+export interface BlockOptions extends Omit<AttentionOptions, "bias"> {
   /** Where norms sit (default `pre()`). */
   readonly placement?: Placement;
   /** Default "rms". */
   readonly norm?: NormOption;
   /** Default "swiglu". */
   readonly mlp?: MLPOption;
+  /** On linear layers and LayerNorms (default false). */
+  readonly bias?: Biases;
 }
 
 /** A block on a stream `width` wide, from values. */
 export function block(width: number, options: BlockOptions): Block {
-  const { placement = pre(), norm = "rms", mlp = "swiglu", bias = false, dropout = 0 } = options;
-  const make = normFactory(norm, bias);
+  const { placement = pre(), norm = "rms", mlp = "swiglu", dropout = 0 } = options;
+  const bias = biasesOf(options.bias);
+  const make = normFactory(norm, bias.norm);
   const norms: Partial<Record<NormName, Module>> = {};
   for (const sublayer of [placement.attention, placement.mlp]) {
     const made = makeNorms(width, sublayer, make);
@@ -90,6 +98,11 @@ export function block(width: number, options: BlockOptions): Block {
       if (name && module) norms[name] = module;
     }
   }
-  const attention = new Attention(width, options);
-  return new Block({ attention, mlp: mlpFactory(mlp)(width, { bias }), placement, norms, dropout });
+  const attention = new Attention(width, { ...options, bias: bias.attention });
+  return new Block({ attention, mlp: mlpFactory(mlp)(width, { bias: bias.mlp }), placement, norms, dropout });
+}
+
+export function biasesOf(option: Biases = false): Required<Exclude<Biases, boolean>> {
+  if (typeof option === "boolean") return { attention: option, mlp: option, norm: option };
+  return { attention: false, mlp: false, norm: false, ...option };
 }

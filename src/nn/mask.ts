@@ -10,10 +10,15 @@ import { fail } from "../tensor/errors.js";
 import type { Tensor } from "../tensor/index.js";
 
 export interface Mask {
-  /** `query` [tokens, 1] and `key` [1, keys] are int32 positions; gives bool that broadcasts to [batch, heads, tokens, keys]; nothing: all visible. */
+  /**
+   * `query` [.., tokens, 1] and `key` [.., 1, keys] are int32 positions; gives bool that broadcasts to
+   * [batch, heads, tokens, keys]; nothing: all visible.
+   */
   visible(query: Tensor, key: Tensor): Tensor | undefined;
   /** Every query sees at least one key, so no row of the scores is empty. */
   readonly everyRowSees: boolean;
+  /** No query sees further back than this many keys, itself included: a cache need not keep more. */
+  readonly window?: number;
 }
 
 export const bidirectional = (): Mask => ({ visible: () => undefined, everyRowSees: true });
@@ -24,7 +29,11 @@ export const causal = (): Mask => ({ visible: (query, key) => key.lessEqual(quer
 export function slidingWindow(width: number): Mask {
   if (!Number.isInteger(width) || width < 1)
     fail("argument", `slidingWindow: expected a positive whole number of keys, got ${width}`);
-  return { visible: (query, key) => key.lessEqual(query).and(query.sub(key).less(width)), everyRowSees: true };
+  return {
+    visible: (query, key) => key.lessEqual(query).and(query.sub(key).less(width)),
+    everyRowSees: true,
+    window: width,
+  };
 }
 
 /** `length`: a number, or int32 [batch, 1, 1, 1] with a prefix for every sequence. */

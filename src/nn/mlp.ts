@@ -83,15 +83,16 @@ export const geluMLP = plain((x) => x.gelu());
 export const geluTanhMLP = plain((x) => x.gelu({ approximate: "tanh" }));
 export const swiglu = gated((x) => x.silu());
 export const geglu = gated((x) => x.gelu());
+export const gegluTanh = gated((x) => x.gelu({ approximate: "tanh" }));
 
-const named = { relu: reluMLP, gelu: geluMLP, "gelu-tanh": geluTanhMLP, swiglu, geglu };
+const named = { relu: reluMLP, gelu: geluMLP, "gelu-tanh": geluTanhMLP, swiglu, geglu, "geglu-tanh": gegluTanh };
 export type MLPName = keyof typeof named;
 /** A name, or a value such as `swiglu({ hidden: 168 })`. */
 export type MLPOption = MLPName | MLPFactory;
 
-/** Throws for unknown names. */
-export function mlpFactory(option: MLPOption): MLPFactory {
+/** `hidden` is for MLPs told by name. Throws for unknown names. */
+export function mlpFactory(option: MLPOption, hidden?: number): MLPFactory {
   if (typeof option === "function") return option;
-  if (Object.hasOwn(named, option)) return named[option]();
+  if (Object.hasOwn(named, option)) return named[option](hidden === undefined ? {} : { hidden });
   return fail("argument", `mlp: there is no "${option as string}"${closest(option, Object.keys(named))}`);
 }

@@ -4,6 +4,7 @@ import { closest } from "../closest.js";
 import { layerNormScaling } from "./layer-norm-scaling.js";
 import { mix } from "./mix.js";
 import { output } from "./output.js";
+import { parallel } from "./parallel.js";
 import { peri } from "./peri.js";
 import { checkPlacement, type Placement, type PlacementStrategy } from "./placement.js";
 import { post } from "./post.js";
@@ -14,7 +15,7 @@ export type { MixOptions } from "./mix.js";
 export type { OutputGainOptions } from "./peri.js";
 export * from "./placement.js";
 export * from "./residual.js";
-export { layerNormScaling, mix, output, peri, post, pre };
+export { layerNormScaling, mix, output, parallel, peri, post, pre };
 
 const named = {
   pre: always(pre),
@@ -22,6 +23,7 @@ const named = {
   peri: always(peri),
   output: always(output),
   mix: mix(),
+  parallel: always(parallel),
   lns: layerNormScaling(),
   "layer-norm-scaling": layerNormScaling(),
 } satisfies Record<string, PlacementStrategy>;

@@ -32,6 +32,8 @@ export interface Placement {
   readonly kind: string;
   readonly attention: SublayerNorms;
   readonly mlp: SublayerNorms;
+  /** The MLP reads the block's input, not the attention's output (GPT-NeoX; default false). */
+  readonly parallel?: boolean;
 }
 
 /** The placement of block `layer` (from 0) in a stack of `depth` blocks. */

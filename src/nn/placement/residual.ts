@@ -22,12 +22,17 @@ export interface SublayerModules {
   readonly dropout?: number;
 }
 
-/** The formula of every placement. */
-export function addResidual(x: Tensor, module: (x: Tensor) => Tensor, norms: SublayerModules): Tensor {
+/** The formula of every placement. `onto`: what the output is added to, where it is not what the module reads. */
+export function addResidual(
+  x: Tensor,
+  module: (x: Tensor) => Tensor,
+  norms: SublayerModules,
+  onto: Tensor = x,
+): Tensor {
   const { input, output, stream, scale = 1, dropout: rate = 0 } = norms;
   const read = input ? input.apply(x) : x;
   const made = module(scale === 1 ? read : read.mul(scale));
-  const y = x.add(dropout(output ? output.apply(made) : made, rate));
+  const y = onto.add(dropout(output ? output.apply(made) : made, rate));
   return stream ? stream.apply(y) : y;
 }
 

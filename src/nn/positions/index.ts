@@ -8,8 +8,9 @@ import { rotary } from "./rotary.js";
 import { sinusoidal } from "./sinusoidal.js";
 
 export { alibiSlopes } from "./alibi.js";
-export type { Positions } from "./positions.js";
-export type { RotaryOptions } from "./rotary.js";
+export type { Place, Positions } from "./positions.js";
+export type { RotaryOptions, RotaryScaling } from "./rotary.js";
+export * from "./rotary-scaling.js";
 export { alibi, learned, rotary, sinusoidal };
 
 const named = { rotary, learned, sinusoidal, alibi, none: (): Positions => ({ name: "none" }) };

@@ -1,0 +1,19 @@
+import { fail } from "../tensor/errors.js";
+import { openRegular, readFully } from "./disk.js";
+
+/** JSON of a file, of at most `limit` bytes. @throws LayerwiseError "file" naming the file and what is wrong. */
+export async function readJson(path: string, limit = 100_000_000): Promise<unknown> {
+  const { handle, size } = await openRegular(path);
+  try {
+    if (size > limit) fail("file", `${path}: ${size} bytes; expected at most ${limit}`);
+    const bytes = new Uint8Array(size);
+    await readFully(handle, bytes, 0, path);
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof TypeError)
+      return fail("file", `${path}: expected JSON in UTF-8 (${error.message})`, { cause: error });
+    throw error;
+  } finally {
+    await handle.close();
+  }
+}

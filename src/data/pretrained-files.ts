@@ -1,0 +1,134 @@
+/**
+ * Checkpoint folders in the layout of the Hugging Face hub: `config.json`, `generation_config.json`,
+ * `model.safetensors` or its shards with `model.safetensors.index.json`.
+ */
+import { existsSync } from "node:fs";
+import { copyFile, mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  configOf,
+  type GPT,
+  isObject,
+  type JsonObject,
+  loadWeights,
+  modelFromConfig,
+  weightsOf,
+} from "../models/index.js";
+import { fail } from "../tensor/errors.js";
+import type { NDArray } from "../tensor/ndarray.js";
+import { writeAtomically, writeFully } from "./disk.js";
+import { readJson } from "./json-file.js";
+import { openSafetensors, type SafetensorsReader, writeSafetensors } from "./safetensors-file.js";
+
+const index = "model.safetensors.index.json";
+const single = "model.safetensors";
+
+/** A checkpoint's configuration. @throws LayerwiseError "file" where there is none. */
+export async function readConfigJson(folder: string): Promise<JsonObject> {
+  const path = join(folder, "config.json");
+  if (!existsSync(path))
+    fail("file", `${folder}: no config.json; expected a checkpoint folder as on the Hugging Face hub`);
+  const config = await readJson(path, 10_000_000);
+  return isObject(config) ? config : fail("file", `${path}: expected an object`);
+}
+
+/** The weights of a checkpoint, opened. @throws LayerwiseError "file" where there are none, or a shard is missing. */
+export async function openWeights(folder: string): Promise<SafetensorsReader> {
+  for (const name of [index, single]) if (existsSync(join(folder, name))) return openSafetensors(join(folder, name));
+  const others = (await readdir(folder)).filter((name) => /\.(bin|pth?|gguf|h5|onnx)$/.test(name));
+  return fail(
+    "file",
+    `${folder}: neither ${single} nor ${index}${others.length > 0 ? `, only ${others.slice(0, 3).join(", ")}; convert it to safetensors first` : ""}`,
+  );
+}
+
+/**
+ * The decoder of a checkpoint folder, float16 and bfloat16 widened to float32. Its tensors are read one after another,
+ * so that no more than one is held beside the model.
+ *
+ * @throws LayerwiseError "file" naming the file and the key or tensor: an architecture or option that is not supported,
+ * a tensor that is missing, left over, or of another shape.
+ */
+export async function fromPretrained(folder: string): Promise<GPT> {
+  const model = modelFromConfig(await readConfigJson(folder), join(folder, "config.json"));
+  const weights = await openWeights(folder);
+  try {
+    await loadWeights(model, weights, folder);
+  } finally {
+    await weights.close();
+  }
+  return model;
+}
+
+export interface SaveOptions {
+  /** Bytes of a file above which weights are split into shards (default 5 GB). */
+  readonly maxShardBytes?: number;
+  /** A folder whose tokenizer and generation settings go with the model. */
+  readonly tokenizerFrom?: string;
+}
+
+/** Files that belong to a checkpoint and do not depend on its weights. */
+const companions = [
+  "generation_config.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "chat_template.jinja",
+  "vocab.json",
+  "merges.txt",
+];
+
+/**
+ * Write a model as a checkpoint folder, made if need be; names and layout are those of the family it came from. A model
+ * of ours is written as a Llama where it is one. Weights first, `config.json` last: a folder with one is whole.
+ */
+export async function savePretrained(model: GPT, folder: string, options: SaveOptions = {}): Promise<void> {
+  const { maxShardBytes = 5e9, tokenizerFrom } = options;
+  const config = { ...configOf(model), torch_dtype: "float32" };
+  const weights = await weightsOf(model);
+  await mkdir(folder, { recursive: true });
+  await rm(join(folder, "config.json"), { force: true });
+  await writeWeights(folder, weights, maxShardBytes);
+  if (tokenizerFrom !== undefined && tokenizerFrom !== folder)
+    for (const name of companions)
+      if (existsSync(join(tokenizerFrom, name))) await copyFile(join(tokenizerFrom, name), join(folder, name));
+  await writeText(join(folder, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
+}
+
+async function writeWeights(folder: string, weights: ReadonlyMap<string, NDArray>, limit: number): Promise<void> {
+  const shards = shardsOf(weights, limit);
+  const old = (await readdir(folder)).filter((name) => /^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$/.test(name));
+  await Promise.all(old.map((name) => rm(join(folder, name))));
+  if (shards.length === 1) return writeSafetensors(join(folder, single), weights);
+  const weightMap: Record<string, string> = {};
+  for (const [i, shard] of shards.entries()) {
+    const file = `model-${number(i + 1)}-of-${number(shards.length)}.safetensors`;
+    for (const name of shard.keys()) weightMap[name] = file;
+    await writeSafetensors(join(folder, file), shard);
+  }
+  const total = [...weights.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+  await writeText(
+    join(folder, index),
+    `${JSON.stringify({ metadata: { total_size: total }, weight_map: weightMap }, null, 2)}\n`,
+  );
+}
+
+const number = (n: number): string => String(n).padStart(5, "0");
+
+/** In order, as many to a shard as fit. */
+function shardsOf(weights: ReadonlyMap<string, NDArray>, limit: number): Map<string, NDArray>[] {
+  const shards: Map<string, NDArray>[] = [new Map()];
+  let bytes = 0;
+  for (const [name, array] of weights) {
+    bytes += array.data.byteLength;
+    if (bytes > limit && (shards.at(-1) as Map<string, NDArray>).size > 0) {
+      shards.push(new Map());
+      bytes = array.data.byteLength;
+    }
+    (shards.at(-1) as Map<string, NDArray>).set(name, array);
+  }
+  return shards;
+}
+
+const writeText = (path: string, text: string): Promise<void> =>
+  writeAtomically(path, (handle) => writeFully(handle, new TextEncoder().encode(text)));
