@@ -1,5 +1,6 @@
 /** What works everywhere: in Node and in the browser. */
 
+export * as adapt from "./adapt/index.js";
 export { text } from "./data/text.js";
 export * as inspect from "./inspect/index.js";
 export * as nn from "./neural.js";

@@ -1,4 +1,5 @@
 /** layerwise for Node: everything that works everywhere, and what needs a file system. */
+export * as adapt from "./adapt/node.js";
 export * from "./browser.js";
 export { readSafetensors, writeSafetensors } from "./data/safetensors-file.js";
 export { text } from "./data/text-files.js";

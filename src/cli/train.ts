@@ -1,10 +1,11 @@
 /** `layerwise train config.yaml`: a run with its folder, checkpoints, metrics and live view. */
 import { join, relative } from "node:path";
 import type { Command } from "commander";
+import { writeSafetensors } from "../data/safetensors-file.js";
 import { type TextData, text } from "../data/text-files.js";
 import { type GPT, gpt } from "../models/index.js";
 import type { MLPName, NormOption, PlacementName, PositionsName } from "../nn/index.js";
-import { adam, adamW, sgd } from "../optim/index.js";
+import { adam, adamW, type Ema, ema, lion, muon, sgd } from "../optim/index.js";
 import { crossEntropy, fail, type Tensor } from "../tensor/index.js";
 import { readConfig, type TrainConfig } from "../train/config.js";
 import { openDatabase } from "../train/database.js";
@@ -92,11 +93,19 @@ async function train(path: string, { set = [], resume }: Options): Promise<void>
     model.checkTraining({ warmup: warmupOf(config) });
     await database.startRun({ id: run.id, folder: run.path, config: JSON.stringify(config) });
     process.stdout.write(headline(run, model, data, latest !== undefined));
-    const options = await fitOptions(config, model, data, run, latest !== undefined, abort.signal);
+    let averaging: Ema | undefined;
+    const options = await fitOptions(config, model, data, run, latest !== undefined, abort.signal, (made) => {
+      averaging = made;
+    });
     for await (const event of fit(options)) {
       await database.record(run.id, event);
       if (event.kind !== "step" || event.step % config.loggingSteps === 0) view.show(event);
       if (event.kind === "done") await database.endRun(run.id, event.reason);
+      if (event.kind === "done" && averaging)
+        await writeSafetensors(
+          join(run.path, "model-ema.safetensors"),
+          new Map([...(await model.stateDict()), ...(await averaging.stateDict())]),
+        );
     }
     view.close();
     if (abort.signal.aborted) process.stdout.write(`go on with: layerwise train ${path} --resume ${run.id}\n`);
@@ -143,6 +152,7 @@ async function fitOptions(
   run: RunFolder,
   resume: boolean,
   signal: AbortSignal,
+  averaged: (made: Ema) => void,
 ): Promise<FitOptions> {
   const {
     microBatchSize: size,
@@ -167,7 +177,13 @@ async function fitOptions(
           split: "validation",
         }),
     }),
-    optimizer: (parameters, learningRate) => optimizerOf(config, parameters, learningRate),
+    optimizer: (parameters, learningRate) => {
+      const optimizer = optimizerOf(config, parameters, learningRate);
+      if (config.emaDecay === 0) return optimizer;
+      const averaging = ema(optimizer, { decay: config.emaDecay, warmup: true });
+      averaged(averaging);
+      return averaging;
+    },
     learningRate: config.learningRate,
     schedule: scheduleOf(config),
     steps,
@@ -203,6 +219,15 @@ function optimizerOf(config: TrainConfig, ...[parameters, learningRate]: Paramet
     adamw: () => adamW(parameters, { learningRate, betas, eps, weightDecay, groups }),
     adam: () => adam(parameters, { learningRate, betas, eps }),
     sgd: () => sgd(parameters, { learningRate, momentum: 0.9, weightDecay, groups }),
+    lion: () => lion(parameters, { learningRate, weightDecay, groups }),
+    // At AdamW's scale, so that one learning rate and one decay fit both halves.
+    muon: () =>
+      muon(parameters, {
+        learningRate,
+        weightDecay,
+        scale: "match-rms-adamw",
+        adamW: { betas, eps, weightDecay, groups },
+      }),
   };
   return (
     makers[optimizer]?.() ??

@@ -2,6 +2,7 @@
 
 import { pattern } from "../nn/observe.js";
 import { concat, fail, formatShape, full, NDArray, sameShape, type Tensor, Variable } from "../tensor/index.js";
+import { type Bundle, bundles, join, parameterNames, splitLike } from "./bundles.js";
 
 /** A learning rate: a number, or a tensor (a program input, or a variable that a schedule sets). */
 export type LearningRate = number | Tensor;
@@ -19,6 +20,8 @@ export interface Optimizer {
   update(gradients: readonly Tensor[]): void;
   /** Moments and step counter by name, for checkpoints. */
   state(): Map<string, Variable>;
+  /** Exchange the model's weights with those to be evaluated and kept, or back: where there are such (`ema`). */
+  swap?(): Promise<void>;
 }
 
 /** The update of one tensor of parameters: its next value, given gradient, options and its own named state. */
@@ -32,20 +35,10 @@ export type Rule<Options> = (context: {
   readonly moment: (name: string) => Variable;
 }) => Tensor;
 
-/**
- * What is updated by one expression: a large parameter, or all small ones of a group laid end to end. A model has many
- * small tensors (gains, biases), and a dozen operations on each would cost more to start than to do.
- */
-interface Unit<Options> {
-  readonly name: string;
-  readonly parameters: readonly Variable[];
-  readonly indices: readonly number[];
+interface Unit<Options> extends Bundle {
   readonly options: Options;
   readonly moments: ReadonlyMap<string, Variable>;
 }
-
-/** Elements up to which a parameter is small: copying it costs less than starting its operations. */
-const small = 16384;
 
 export function optimizer<Options extends object>(
   name: string,
@@ -54,10 +47,12 @@ export function optimizer<Options extends object>(
   groups: readonly Group<Options>[],
   moments: readonly string[],
   rule: Rule<Options>,
+  /** Lay small parameters end to end; false for a rule that looks at shapes. */
+  bundle = true,
 ): Optimizer {
   if (parameters.length === 0) fail("argument", `${name}: got no parameters; is the whole model frozen?`);
   const labels = parameterNames(parameters);
-  const units = divide(name, parameters, labels, defaults, groups, moments);
+  const units = divide(name, parameters, labels, defaults, groups, moments, bundle);
   const step = new Variable(NDArray.zeros([]), { name: `${name}.step`, trainable: false });
   const state = new Map<string, Variable>([["step", step]]);
   for (const unit of units)
@@ -73,19 +68,11 @@ export function optimizer<Options extends object>(
         const gradient = join(indices.map((i) => gradients[i] as Tensor));
         const moment = (key: string) => state.get(key) as Variable;
         const next = rule({ parameter: join(own), gradient, options, step: count, moment });
-        for (const [i, value] of divideLike(next, own).entries()) (own[i] as Variable).assign(value);
+        for (const [i, value] of splitLike(next, own).entries()) (own[i] as Variable).assign(value);
       }
     },
   };
 }
-
-const join = (tensors: readonly Tensor[]): Tensor =>
-  tensors.length === 1 ? (tensors[0] as Tensor) : concat(tensors.map((x) => x.reshape([-1])));
-
-const divideLike = (flat: Tensor, parts: readonly Variable[]): Tensor[] =>
-  parts.length === 1
-    ? [flat]
-    : flat.split(parts.map(({ size }) => size)).map((piece, i) => piece.reshape((parts[i] as Variable).shape));
 
 function divide<Options extends object>(
   name: string,
@@ -94,28 +81,22 @@ function divide<Options extends object>(
   defaults: Options,
   groups: readonly Group<Options>[],
   moments: readonly string[],
+  bundle: boolean,
 ): Unit<Options>[] {
-  const members = new Map<string, { group: number; indices: number[] }>();
-  for (const [i, { size, dtype }] of parameters.entries()) {
-    const group = groups.findIndex(({ match }) => pattern(match)(labels[i] as string));
-    const key = size <= small ? `small.${group + 1}.${dtype}` : (labels[i] as string);
-    const unit = members.get(key) ?? { group, indices: [] };
-    unit.indices.push(i);
-    members.set(key, unit);
-  }
-  return [...members].map(([key, { group, indices }]) => {
-    const own = indices.map((i) => parameters[i] as Variable);
-    const [first] = own as [Variable];
-    const shape = own.length === 1 ? first.shape : [own.reduce((sum, { size }) => sum + size, 0)];
+  const groupOf = labels.map((label) => groups.findIndex(({ match }) => pattern(match)(label)));
+  const marks = groupOf.map((group) => `${group + 1}`);
+  return bundles(parameters, labels, { bundle, marks }).map((unit) => {
+    const { name: key, indices, shape, dtype } = unit;
     const made = moments.map((moment) => {
-      const variable = new Variable(NDArray.zeros(shape, first.dtype), {
+      const variable = new Variable(NDArray.zeros(shape, dtype), {
         name: `${name}.${key}.${moment}`,
         trainable: false,
       });
       return [moment, variable] as const;
     });
-    const options = checkOptions(name, { ...defaults, ...groups[group]?.options });
-    return { name: key, parameters: own, indices, options, moments: new Map(made) };
+    const group = groups[groupOf[indices[0] as number] as number];
+    const options = checkOptions(name, { ...defaults, ...group?.options });
+    return { ...unit, options, moments: new Map(made) };
   });
 }
 
@@ -140,20 +121,17 @@ function checkGradients(
   }
 }
 
-/** Paths where parameters have them (after `model.parameters()`), else their position. */
-function parameterNames(parameters: readonly Variable[]): string[] {
-  const names = parameters.map((parameter, i) => parameter.name || `parameter.${i}`);
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined)
-    fail("argument", `optimizer: two parameters are named "${twice}"; give variables names of their own`);
-  return names;
-}
-
 function checkOptions<Options extends object>(name: string, options: Options): Options {
   for (const [key, value] of Object.entries(options))
     if (typeof value === "number" && !(value >= 0 && Number.isFinite(value)))
       fail("argument", `${name}: ${key} must be a number of at least 0, got ${value}`);
   return options;
+}
+
+/** Decays of averages (momentum, betas) lie in [0, 1): at 1 nothing new would ever enter. */
+export function checkDecays(name: string, decays: Readonly<Record<string, number>>): void {
+  for (const [key, value] of Object.entries(decays))
+    if (!(value >= 0 && value < 1)) fail("argument", `${name}: ${key} must be in [0, 1), got ${value}`);
 }
 
 /** √Σ g² over all gradients together. */

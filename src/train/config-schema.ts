@@ -51,12 +51,15 @@ export const schema = z
     max_steps: count.default(1000),
     micro_batch_size: count.default(8),
     gradient_accumulation_steps: count.default(1),
+    /** adamw, adam, sgd, lion, or muon (matrices by Muon at AdamW's scale, the rest by AdamW). */
     optimizer: name.default("adamw"),
     learning_rate: z.number().positive().default(1e-3),
     weight_decay: z.number().min(0).default(0.1),
     adam_beta1: z.number().min(0).lt(1).default(0.9),
     adam_beta2: z.number().min(0).lt(1).default(0.95),
     adam_epsilon: z.number().positive().default(1e-8),
+    /** Keeps a moving average of the weights, which is evaluated and written at the end; 0 does not. */
+    ema_decay: z.number().min(0).lt(1).default(0),
     /** Clips the gradient's norm; 0 does not. */
     max_grad_norm: z.number().min(0).default(1),
     lr_scheduler: z.enum(["constant", "linear", "cosine", "wsd"]).default("cosine"),

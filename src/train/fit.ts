@@ -235,12 +235,18 @@ async function runStep(
   return { loss: loss.item(), norm: norm.item(), rate };
 }
 
-async function evaluateNow({ options, evaluate }: Trainer, step: number): Promise<TrainEvent> {
+/** The mean loss on the validation data, of averaged weights where the optimiser keeps them. */
+async function evaluateNow({ options, evaluate, optimizer }: Trainer, step: number): Promise<TrainEvent> {
   const begun = performance.now();
   let [sum, count] = [0, 0];
-  for await (const batch of options.validation?.() ?? []) {
-    sum += (await evaluate(batch)).loss.item();
-    count++;
+  await optimizer.swap?.();
+  try {
+    for await (const batch of options.validation?.() ?? []) {
+      sum += (await evaluate(batch)).loss.item();
+      count++;
+    }
+  } finally {
+    await optimizer.swap?.();
   }
   if (count === 0) fail("argument", "fit: the validation data is empty");
   const loss = sum / count;

@@ -5,9 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { readSafetensors } from "../../src/data/safetensors-file.js";
 import { text } from "../../src/data/text.js";
 import { type GPT, gpt } from "../../src/models/index.js";
-import { adamW, sgd } from "../../src/optim/index.js";
+import { adamW, ema, sgd } from "../../src/optim/index.js";
 import { crossEntropy, NDArray, type Tensor } from "../../src/tensor/index.js";
 import type { TrainEvent } from "../../src/train/events.js";
 import { type FitOptions, fit as train } from "../../src/train/fit.js";
@@ -79,6 +80,23 @@ describe("fit", () => {
     const [a, b] = [build(), build()];
     expect(losses(await run(options(a)))).toEqual(losses(await run(options(b))));
     expect(await weights(a)).toBe(await weights(b));
+  });
+
+  it("evaluates the averaged weights where the optimiser keeps them, and trains on with its own", async () => {
+    const validation = () => data.batches({ size: 4, steps: 2, split: "validation" });
+    const more = { steps: 4, validation, evaluateEvery: 2 };
+    const average = (decay: number): Partial<FitOptions> => ({
+      ...more,
+      optimizer: (parameters, learningRate) => ema(adamW(parameters, { learningRate }), { decay }),
+    });
+    const evaluated = (events: readonly TrainEvent[]): number[] =>
+      events.flatMap((event) => (event.kind === "evaluation" ? [event.loss] : []));
+    const plain = await run(options(build(), more));
+    const latest = await run(options(build(), average(0)));
+    const slow = await run(options(build(), average(0.9)));
+    expect([losses(latest), losses(slow)]).toEqual([losses(plain), losses(plain)]);
+    expect(evaluated(latest)).toEqual(evaluated(plain));
+    expect(evaluated(slow)[1]).toBeGreaterThan((evaluated(plain)[1] as number) + 1e-3);
   });
 
   it.each([1, 2])(
@@ -239,4 +257,32 @@ it("Ctrl-C on the command line saves, and --resume goes on", async () => {
   });
   expect(await new Promise((resolve) => resumed.on("exit", resolve))).toBe(0);
   expect(rest).toContain(`finished: step ${Number(step) + 5}`);
+});
+
+it("a configuration with Muon and an average of the weights leaves the average beside the checkpoints", async () => {
+  await writeFile(join(folder, "corpus.txt"), corpus);
+  const config = [
+    "data: {path: corpus.txt, context: 16}",
+    "model: {layers: 1, width: 16, heads: 2}",
+    "max_steps: 3",
+    "output_dir: runs",
+    "optimizer: muon",
+    "ema_decay: 0.5",
+  ];
+  await writeFile(join(folder, "config.yaml"), config.join("\n"));
+  const cli = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+  const child = spawn(process.execPath, [cli, "train", "config.yaml"], { cwd: folder });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.on("data", (chunk: Buffer) => {
+      output += String(chunk);
+    });
+  expect(await new Promise((resolve) => child.on("exit", resolve)), output).toBe(0);
+  const [, id] = /^run (\S+)/.exec(output) as unknown as [string, string];
+  const { tensors: averaged } = await readSafetensors(join(folder, "runs", id, "model-ema.safetensors"));
+  const { tensors: last } = await readSafetensors(
+    join(folder, "runs", id, "checkpoints/checkpoint-3/model.safetensors"),
+  );
+  expect([...averaged.keys()].sort()).toEqual([...last.keys()].sort());
+  for (const [name, array] of averaged) expect(array.toNumbers()).not.toEqual(last.get(name)?.toNumbers());
 });
