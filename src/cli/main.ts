@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { LayerwiseError } from "../tensor/errors.js";
 import { registerGolden } from "./golden.js";
+import { registerInit } from "./init.js";
 import { registerPapers } from "./papers.js";
 import { registerStudies } from "./study.js";
 import { registerTrain } from "./train.js";
@@ -24,6 +25,7 @@ const program = new Command("layerwise").description(description).version(versio
 registerPapers(program);
 registerGolden(program);
 registerStudies(program);
+registerInit(program);
 registerTrain(program);
 
 // `layerwise papers | head` closes the pipe early: that is an end, not an error.

@@ -12,15 +12,18 @@ import {
   type NormOption,
   type PlacementName,
   type PositionsName,
+  recompute,
   reluMLP,
   swiglu,
 } from "../nn/index.js";
 import { adam, adamW, sgd } from "../optim/index.js";
 import { crossEntropy, fail, type Tensor } from "../tensor/index.js";
-import { readConfig, type TrainConfig } from "../train/config.js";
+import { readConfig } from "../train/config.js";
 import { openDatabase } from "../train/database.js";
 import { type FitOptions, fit } from "../train/fit.js";
 import { matmulRate } from "../train/matmul-rate.js";
+import { refuseNotWired } from "../train/not-wired.js";
+import { type PlannedConfig, planSteps } from "../train/plan-steps.js";
 import { createRun, lockRun, openRun, type RunFolder } from "../train/run-folder.js";
 import { type Schedule, schedule } from "../train/schedule.js";
 import { terminalView } from "./terminal.js";
@@ -66,16 +69,18 @@ export function registerTrain(program: Command): void {
 }
 
 async function train(path: string, { set = [], resume }: Options): Promise<void> {
-  const { config, yaml } = await readConfig(path, set);
+  const { config: read, yaml, notices } = await readConfig(path, set);
+  refuseNotWired(read);
   // Before anything is written: a corpus that cannot be read leaves no run behind.
-  const { path: paths, tokens, context, validation, separator } = config.data;
+  const { path: paths, tokens, context, validation, separator } = read.data;
   const data = await text.open(paths as string | string[], {
     tokens,
     context,
     validation,
-    seed: config.seed,
+    seed: read.seed,
     ...(separator && { separator }),
   });
+  const config = planSteps(read, data.windows());
   const wanted = resume ?? config.resumeFromCheckpoint;
   const database = await openDatabase(join(config.outputDir, "runs.db"));
   const latest = wanted === true ? (await database.runs())[0]?.id : wanted || undefined;
@@ -100,9 +105,10 @@ async function train(path: string, { set = [], resume }: Options): Promise<void>
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, interrupt);
   try {
     const model = buildModel(config, data);
+    if (config.gradientCheckpointing) model.model.layers.forEach(recompute);
     model.checkTraining({ warmup: warmupOf(config) });
     await database.startRun({ id: run.id, folder: run.path, config: JSON.stringify(config) });
-    process.stdout.write(headline(run, model, data, latest !== undefined));
+    process.stdout.write(headline(run, model, data, latest !== undefined, notices));
     const options = await fitOptions(config, model, data, run, latest !== undefined, abort.signal);
     for await (const event of fit(options)) {
       await database.record(run.id, event);
@@ -123,7 +129,7 @@ async function train(path: string, { set = [], resume }: Options): Promise<void>
   }
 }
 
-function buildModel({ model, data: { context }, seed }: TrainConfig, data: TextData): GPT {
+function buildModel({ model, data: { context }, seed }: PlannedConfig, data: TextData): GPT {
   const { kvHeads, norm, placement, mlp = "swiglu", hidden, positions, tieEmbeddings, ...sizes } = model;
   // Names are checked where they are used, which also suggests the nearest known one.
   return gpt({
@@ -159,7 +165,7 @@ const withHidden = (name: string, hidden: number): MLPFactory =>
   fail("config", `model.mlp: there is no "${name}"; known: ${Object.keys(mlps).join(", ")}`);
 
 async function fitOptions(
-  config: TrainConfig,
+  config: PlannedConfig,
   model: GPT,
   data: TextData,
   run: RunFolder,
@@ -213,7 +219,7 @@ async function fitOptions(
 
 type Make = FitOptions["optimizer"];
 
-function optimizerOf(config: TrainConfig, ...[parameters, learningRate]: Parameters<Make>): ReturnType<Make> {
+function optimizerOf(config: PlannedConfig, ...[parameters, learningRate]: Parameters<Make>): ReturnType<Make> {
   const { optimizer, weightDecay, adamBeta1, adamBeta2, adamEpsilon: eps } = config;
   const betas = [adamBeta1, adamBeta2] as const;
   // Gains and biases are not decayed, as is usual.
@@ -232,10 +238,10 @@ function optimizerOf(config: TrainConfig, ...[parameters, learningRate]: Paramet
   );
 }
 
-const warmupOf = ({ warmupSteps, warmupRatio = 0, maxSteps }: TrainConfig): number =>
+const warmupOf = ({ warmupSteps, warmupRatio = 0, maxSteps }: PlannedConfig): number =>
   warmupSteps ?? Math.round(warmupRatio * maxSteps);
 
-function scheduleOf(config: TrainConfig): Schedule {
+function scheduleOf(config: PlannedConfig): Schedule {
   const { lrScheduler, maxSteps: steps, decaySteps: decay, minLrRatio: minimum } = config;
   const warmup = warmupOf(config);
   if (lrScheduler === "constant") return schedule.constant({ warmup });
@@ -243,12 +249,13 @@ function scheduleOf(config: TrainConfig): Schedule {
   return schedule[lrScheduler]({ steps, warmup, minimum });
 }
 
-function headline(run: RunFolder, model: GPT, data: TextData, resumed: boolean): string {
+function headline(run: RunFolder, model: GPT, data: TextData, resumed: boolean, notices: readonly string[]): string {
   const parameters = model.parameters().reduce((sum, { size }) => sum + size, 0);
   const lines = [
     `${resumed ? "going on with" : "run"} ${run.id} in ${relative(process.cwd(), run.path) || run.path}`,
     `${(parameters / 1e6).toFixed(2)} M parameters; ${data.lengths.train.toLocaleString("en")} tokens to train on, ${data.lengths.validation.toLocaleString("en")} held out`,
     ...(data.notice ? [data.notice] : []),
+    ...notices,
   ];
   return `${lines.join("\n")}\n`;
 }

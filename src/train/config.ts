@@ -20,6 +20,8 @@ export interface LoadedConfig {
   readonly config: TrainConfig;
   /** The same as YAML with every default written out: what a run folder keeps. */
   readonly yaml: string;
+  /** What was read from another tool's configuration and has no effect here, or another one, in sentences. */
+  readonly notices: readonly string[];
 }
 
 /**
@@ -50,7 +52,7 @@ export function parseConfig(text: string, overrides: readonly string[] = [], whe
   for (const override of overrides) applyOverride(data as Record<string, unknown>, override);
   const parsed = schema.safeParse(data, { reportInput: true });
   if (!parsed.success) return fail("config", `${where}: ${parsed.error.issues.map(sentence).join("; ")}`);
-  return { config: camelKeys(parsed.data), yaml: stringify(parsed.data) };
+  return { config: camelKeys(parsed.data), yaml: stringify(parsed.data), notices: [] };
 }
 
 type Issue = z.core.$ZodIssue;
@@ -94,8 +96,7 @@ function expected(issue: Issue): string {
 
 /** What people write out of habit with other tools, and what it is called here. */
 const otherNames: Readonly<Record<string, string>> = {
-  num_epochs: "max_steps",
-  num_train_epochs: "max_steps",
+  num_train_epochs: "num_epochs",
   batch_size: "micro_batch_size",
   per_device_train_batch_size: "micro_batch_size",
   lr: "learning_rate",
