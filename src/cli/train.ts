@@ -26,6 +26,7 @@ import { refuseNotWired } from "../train/not-wired.js";
 import { type PlannedConfig, planSteps } from "../train/plan-steps.js";
 import { createRun, lockRun, openRun, type RunFolder } from "../train/run-folder.js";
 import { type Schedule, schedule } from "../train/schedule.js";
+import { printable } from "./step-line.js";
 import { terminalView } from "./terminal.js";
 
 interface Options {
@@ -34,7 +35,8 @@ interface Options {
 }
 
 const help = `
-A configuration, with the keys of Hugging Face's trainer and axolotl:
+A configuration, with the keys of Hugging Face's trainer and axolotl (whose files are read, too). One with every
+key explained: layerwise init.
 
   data:
     path: corpus.txt          # a file, folder, glob or .gz, or a list of them
@@ -255,7 +257,7 @@ function headline(run: RunFolder, model: GPT, data: TextData, resumed: boolean, 
     `${resumed ? "going on with" : "run"} ${run.id} in ${relative(process.cwd(), run.path) || run.path}`,
     `${(parameters / 1e6).toFixed(2)} M parameters; ${data.lengths.train.toLocaleString("en")} tokens to train on, ${data.lengths.validation.toLocaleString("en")} held out`,
     ...(data.notice ? [data.notice] : []),
-    ...notices,
+    ...notices.map(printable),
   ];
   return `${lines.join("\n")}\n`;
 }
