@@ -26,6 +26,7 @@ import { refuseNotWired } from "../train/not-wired.js";
 import { type PlannedConfig, planSteps } from "../train/plan-steps.js";
 import { createRun, lockRun, openRun, type RunFolder } from "../train/run-folder.js";
 import { type Schedule, schedule } from "../train/schedule.js";
+import { type EventFile, openEventFile } from "../train/tensorboard.js";
 import { printable } from "./step-line.js";
 import { terminalView } from "./terminal.js";
 
@@ -105,6 +106,7 @@ async function train(path: string, { set = [], resume }: Options): Promise<void>
     abort.abort();
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, interrupt);
+  let board: EventFile | undefined;
   try {
     const model = buildModel(config, data);
     if (config.gradientCheckpointing) model.model.layers.forEach(recompute);
@@ -112,9 +114,13 @@ async function train(path: string, { set = [], resume }: Options): Promise<void>
     await database.startRun({ id: run.id, folder: run.path, config: JSON.stringify(config) });
     process.stdout.write(headline(run, model, data, latest !== undefined, notices));
     const options = await fitOptions(config, model, data, run, latest !== undefined, abort.signal);
+    board = await eventFile(config, run);
     for await (const event of fit(options)) {
       await database.record(run.id, event);
-      if (event.kind !== "step" || event.step % config.loggingSteps === 0) view.show(event);
+      if (event.kind !== "step" || event.step % config.loggingSteps === 0) {
+        view.show(event);
+        await board?.record(event);
+      }
       if (event.kind === "done") await database.endRun(run.id, event.reason);
     }
     view.close();
@@ -124,11 +130,18 @@ async function train(path: string, { set = [], resume }: Options): Promise<void>
     throw error;
   } finally {
     view.close();
+    await board?.close();
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, interrupt);
     await data.close();
     await database.close();
     await release();
   }
+}
+
+/** TensorBoard's file of this run, where the configuration asks for one. */
+async function eventFile({ tensorboard, loggingDir }: PlannedConfig, run: RunFolder): Promise<EventFile | undefined> {
+  if (!tensorboard && loggingDir === undefined) return undefined;
+  return openEventFile(loggingDir === undefined ? run.tensorboard : join(loggingDir, run.id));
 }
 
 function buildModel({ model, data: { context }, seed }: PlannedConfig, data: TextData): GPT {
@@ -257,7 +270,7 @@ function headline(run: RunFolder, model: GPT, data: TextData, resumed: boolean, 
     `${resumed ? "going on with" : "run"} ${run.id} in ${relative(process.cwd(), run.path) || run.path}`,
     `${(parameters / 1e6).toFixed(2)} M parameters; ${data.lengths.train.toLocaleString("en")} tokens to train on, ${data.lengths.validation.toLocaleString("en")} held out`,
     ...(data.notice ? [data.notice] : []),
-    ...notices.map(printable),
+    ...notices.map((notice) => `note: ${printable(notice)}`),
   ];
   return `${lines.join("\n")}\n`;
 }

@@ -98,7 +98,7 @@ export const schema = z
     decay_steps: count.optional().meta(about("updates of wsd's final decay; without it a tenth of the run", 200)),
     min_lr_ratio: share.default(0).meta(about("the rate at the end, as a share of learning_rate")),
 
-    logging_steps: count.default(1).meta(about("updates between printed lines")),
+    logging_steps: count.default(1).meta(about("updates between printed lines, and between points of TensorBoard")),
     eval_steps: whole.default(250).meta(about("updates between evaluations; 0: only at the end")),
     evals_per_epoch: whole.optional().meta(about("evaluations per pass over the data, instead of eval_steps", 4)),
     eval_batches: count.default(20).meta(about("batches per evaluation")),

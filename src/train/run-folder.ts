@@ -5,13 +5,14 @@ import { join } from "node:path";
 import { failFile, writeAtomically, writeFully } from "../data/disk.js";
 import { fail } from "../tensor/errors.js";
 
-/** A run's own folder: its configuration, checkpoints and report. */
+/** A run's own folder: its configuration, checkpoints, report and TensorBoard's files. */
 export interface RunFolder {
   readonly id: string;
   readonly path: string;
   readonly config: string;
   readonly checkpoints: string;
   readonly report: string;
+  readonly tensorboard: string;
 }
 
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
@@ -58,6 +59,7 @@ function places(root: string, id: string): RunFolder {
     config: join(path, "config.yaml"),
     checkpoints: join(path, "checkpoints"),
     report: join(path, "report.html"),
+    tensorboard: join(path, "tensorboard"),
   };
 }
 
