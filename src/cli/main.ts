@@ -3,7 +3,9 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { LayerwiseError } from "../tensor/errors.js";
 import { registerGolden } from "./golden.js";
+import { registerInit } from "./init.js";
 import { registerPapers } from "./papers.js";
+import { registerRuns } from "./runs.js";
 import { registerStudies } from "./study.js";
 import { registerTrain } from "./train.js";
 
@@ -16,7 +18,8 @@ const examples = `
 Start here:
   $ layerwise study placement --quick     see it work, under a minute
   $ layerwise study placement             where should the norm sit? about four minutes, and a report
-  $ layerwise train config.yaml           a language model of your own; \`layerwise train --help\` shows a configuration
+  $ layerwise train config.yaml           a language model of your own; \`layerwise init\` writes a configuration
+  $ layerwise runs                        how the runs went
   $ layerwise papers --done               what is implemented
   $ layerwise reproduce peri-ln           measure what one paper claims`;
 
@@ -24,7 +27,9 @@ const program = new Command("layerwise").description(description).version(versio
 registerPapers(program);
 registerGolden(program);
 registerStudies(program);
+registerInit(program);
 registerTrain(program);
+registerRuns(program);
 
 // `layerwise papers | head` closes the pipe early: that is an end, not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));

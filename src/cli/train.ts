@@ -4,15 +4,19 @@ import type { Command } from "commander";
 import { writeSafetensors } from "../data/safetensors-file.js";
 import { type TextData, text } from "../data/text-files.js";
 import { type GPT, gpt } from "../models/index.js";
-import type { MLPName, NormOption, PlacementName, PositionsName } from "../nn/index.js";
+import { type MLPName, type NormOption, type PlacementName, type PositionsName, recompute } from "../nn/index.js";
 import { adam, adamW, type Ema, ema, lion, muon, sgd } from "../optim/index.js";
 import { crossEntropy, fail, type Tensor } from "../tensor/index.js";
-import { readConfig, type TrainConfig } from "../train/config.js";
+import { readConfig } from "../train/config.js";
 import { openDatabase } from "../train/database.js";
 import { type FitOptions, fit } from "../train/fit.js";
 import { matmulRate } from "../train/matmul-rate.js";
+import { refuseNotWired } from "../train/not-wired.js";
+import { type PlannedConfig, planSteps } from "../train/plan-steps.js";
 import { createRun, lockRun, openRun, type RunFolder } from "../train/run-folder.js";
 import { type Schedule, schedule } from "../train/schedule.js";
+import { type EventFile, openEventFile } from "../train/tensorboard.js";
+import { printable } from "./step-line.js";
 import { terminalView } from "./terminal.js";
 
 interface Options {
@@ -21,7 +25,8 @@ interface Options {
 }
 
 const help = `
-A configuration, with the keys of Hugging Face's trainer and axolotl:
+A configuration, with the keys of Hugging Face's trainer and axolotl (whose files are read, too). One with every
+key explained: layerwise init.
 
   data:
     path: corpus.txt          # a file, folder, glob or .gz, or a list of them
@@ -56,16 +61,18 @@ export function registerTrain(program: Command): void {
 }
 
 async function train(path: string, { set = [], resume }: Options): Promise<void> {
-  const { config, yaml } = await readConfig(path, set);
+  const { config: read, yaml, notices } = await readConfig(path, set);
+  refuseNotWired(read);
   // Before anything is written: a corpus that cannot be read leaves no run behind.
-  const { path: paths, tokens, context, validation, separator } = config.data;
+  const { path: paths, tokens, context, validation, separator } = read.data;
   const data = await text.open(paths as string | string[], {
     tokens,
     context,
     validation,
-    seed: config.seed,
+    seed: read.seed,
     ...(separator && { separator }),
   });
+  const config = planSteps(read, data.windows());
   const wanted = resume ?? config.resumeFromCheckpoint;
   const database = await openDatabase(join(config.outputDir, "runs.db"));
   const latest = wanted === true ? (await database.runs())[0]?.id : wanted || undefined;
@@ -88,18 +95,24 @@ async function train(path: string, { set = [], resume }: Options): Promise<void>
     abort.abort();
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, interrupt);
+  let board: EventFile | undefined;
   try {
     const model = buildModel(config, data);
+    if (config.gradientCheckpointing) model.model.layers.forEach(recompute);
     model.checkTraining({ warmup: warmupOf(config) });
     await database.startRun({ id: run.id, folder: run.path, config: JSON.stringify(config) });
-    process.stdout.write(headline(run, model, data, latest !== undefined));
+    process.stdout.write(headline(run, model, data, latest !== undefined, notices));
     let averaging: Ema | undefined;
     const options = await fitOptions(config, model, data, run, latest !== undefined, abort.signal, (made) => {
       averaging = made;
     });
+    board = await eventFile(config, run);
     for await (const event of fit(options)) {
       await database.record(run.id, event);
-      if (event.kind !== "step" || event.step % config.loggingSteps === 0) view.show(event);
+      if (event.kind !== "step" || event.step % config.loggingSteps === 0) {
+        view.show(event);
+        await board?.record(event);
+      }
       if (event.kind === "done") await database.endRun(run.id, event.reason);
       if (event.kind === "done" && averaging)
         await writeSafetensors(
@@ -114,6 +127,7 @@ async function train(path: string, { set = [], resume }: Options): Promise<void>
     throw error;
   } finally {
     view.close();
+    await board?.close();
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, interrupt);
     await data.close();
     await database.close();
@@ -121,7 +135,13 @@ async function train(path: string, { set = [], resume }: Options): Promise<void>
   }
 }
 
-function buildModel({ model, data: { context }, seed }: TrainConfig, data: TextData): GPT {
+/** TensorBoard's file of this run, where the configuration asks for one. */
+async function eventFile({ tensorboard, loggingDir }: PlannedConfig, run: RunFolder): Promise<EventFile | undefined> {
+  if (!tensorboard && loggingDir === undefined) return undefined;
+  return openEventFile(loggingDir === undefined ? run.tensorboard : join(loggingDir, run.id));
+}
+
+function buildModel({ model, data: { context }, seed }: PlannedConfig, data: TextData): GPT {
   const { kvHeads, norm, placement, mlp = "swiglu", hidden, positions, tieEmbeddings, ...sizes } = model;
   // Names are checked where they are used, which also suggests the nearest known one.
   return gpt({
@@ -146,7 +166,7 @@ const defined = <T extends object>(options: T): { [K in keyof T]?: Exclude<T[K],
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
 
 async function fitOptions(
-  config: TrainConfig,
+  config: PlannedConfig,
   model: GPT,
   data: TextData,
   run: RunFolder,
@@ -207,7 +227,7 @@ async function fitOptions(
 
 type Make = FitOptions["optimizer"];
 
-function optimizerOf(config: TrainConfig, ...[parameters, learningRate]: Parameters<Make>): ReturnType<Make> {
+function optimizerOf(config: PlannedConfig, ...[parameters, learningRate]: Parameters<Make>): ReturnType<Make> {
   const { optimizer, weightDecay, adamBeta1, adamBeta2, adamEpsilon: eps } = config;
   const betas = [adamBeta1, adamBeta2] as const;
   // Gains and biases are not decayed, as is usual.
@@ -235,10 +255,10 @@ function optimizerOf(config: TrainConfig, ...[parameters, learningRate]: Paramet
   );
 }
 
-const warmupOf = ({ warmupSteps, warmupRatio = 0, maxSteps }: TrainConfig): number =>
+const warmupOf = ({ warmupSteps, warmupRatio = 0, maxSteps }: PlannedConfig): number =>
   warmupSteps ?? Math.round(warmupRatio * maxSteps);
 
-function scheduleOf(config: TrainConfig): Schedule {
+function scheduleOf(config: PlannedConfig): Schedule {
   const { lrScheduler, maxSteps: steps, decaySteps: decay, minLrRatio: minimum } = config;
   const warmup = warmupOf(config);
   if (lrScheduler === "constant") return schedule.constant({ warmup });
@@ -246,12 +266,13 @@ function scheduleOf(config: TrainConfig): Schedule {
   return schedule[lrScheduler]({ steps, warmup, minimum });
 }
 
-function headline(run: RunFolder, model: GPT, data: TextData, resumed: boolean): string {
+function headline(run: RunFolder, model: GPT, data: TextData, resumed: boolean, notices: readonly string[]): string {
   const parameters = model.parameters().reduce((sum, { size }) => sum + size, 0);
   const lines = [
     `${resumed ? "going on with" : "run"} ${run.id} in ${relative(process.cwd(), run.path) || run.path}`,
     `${(parameters / 1e6).toFixed(2)} M parameters; ${data.lengths.train.toLocaleString("en")} tokens to train on, ${data.lengths.validation.toLocaleString("en")} held out`,
     ...(data.notice ? [data.notice] : []),
+    ...notices.map((notice) => `note: ${printable(notice)}`),
   ];
   return `${lines.join("\n")}\n`;
 }

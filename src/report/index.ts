@@ -9,5 +9,6 @@ export { sparkline } from "./figures/sparkline.js";
 export { formatDuration, formatMeasurement, formatNumber, formatP } from "./format.js";
 export { reportHtml } from "./page.js";
 export { createPalette, type Palette } from "./palette.js";
+export { runsReport } from "./runs-page.js";
 export { type TerminalOptions, terminalTable } from "./terminal-table.js";
 export { recordResults, resultsOf, writeReport } from "./write-report.js";

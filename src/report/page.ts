@@ -16,24 +16,32 @@ import { badge, tally, verdictTable } from "./verdict-table.js";
 export function reportHtml(report: StudyReport): string {
   checkReport(report);
   const palette = createPalette(keys(report));
-  return `<!doctype html>
-${html`<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>${report.title}</title>
-<style>${trusted(styleSheet)}</style>
-</head>
-<body>
-${hero(report)}
+  return documentHtml(
+    report.title,
+    html`${hero(report)}
 <main>
 ${contents(report)}
 ${report.sections.map((section, i) => sectionHtml(section, i, palette))}
 ${setup(report)}
 ${limits(report)}
 </main>
-<footer><p>Made by <code>${report.command}</code> on ${day(report.finished)}. Verdicts: a claim <em>holds</em> only at p &lt; 0.01 over its runs; values are means ± standard error.</p></footer>
+<footer><p>Made by <code>${report.command}</code> on ${day(report.finished)}. Verdicts: a claim <em>holds</em> only at p &lt; 0.01 over its runs; values are means ± standard error.</p></footer>`,
+  );
+}
+
+/** A whole document around a body: style inside, light and dark, no script. */
+export function documentHtml(title: string, body: Html): string {
+  return `<!doctype html>
+${html`<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${title}</title>
+<style>${trusted(styleSheet)}</style>
+</head>
+<body>
+${body}
 </body>
 </html>
 `}`;
@@ -58,7 +66,12 @@ function contents({ sections, limits: caveats }: StudyReport): Html | null {
   return html`<nav aria-label="Contents">${links.map(({ href, text }) => html`<a href="${href}">${text}</a>`)}</nav>`;
 }
 
-function sectionHtml({ title, prose, figures = [], tables = [] }: Section, index: number, palette: Palette): Html {
+/** A heading, paragraphs, figures and tables. */
+export function sectionHtml(
+  { title, prose, figures = [], tables = [] }: Section,
+  index: number,
+  palette: Palette,
+): Html {
   return html`<section id="section-${index}">
 <h2>${title}</h2>
 ${prose.map((paragraph) => html`<p class="prose">${paragraph}</p>`)}

@@ -7,7 +7,7 @@
  */
 
 import { createHash, randomUUID } from "node:crypto";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { failFile, openRegular, readFully, syncFolder, writeDurably, writeFully } from "../data/disk.js";
 import { encodeSafetensors } from "../data/safetensors.js";
@@ -133,6 +133,23 @@ async function candidates(folder: string): Promise<{ path: string; step: number 
       return [{ path: join(folder, name), step: Number(step) }];
     })
     .sort((a, b) => b.step - a.step);
+}
+
+/** The checkpoints of a folder, newest first, by name and size alone: whether they are whole is seen when one is read. */
+export async function listCheckpoints(folder: string): Promise<{ path: string; step: number; bytes: number }[]> {
+  const found = await candidates(folder);
+  const files = ["state.json", ...arrays.map((name) => `${name}.safetensors`)];
+  const sizeOf = (path: string): Promise<number> =>
+    stat(path).then(
+      ({ size }) => size,
+      () => 0,
+    );
+  return Promise.all(
+    found.map(async ({ path, step }) => {
+      const sizes = await Promise.all(files.map((name) => sizeOf(join(path, name))));
+      return { path, step, bytes: sizes.reduce((a, b) => a + b, 0) };
+    }),
+  );
 }
 
 /**

@@ -1,36 +1,43 @@
 import { z } from "zod";
+import { placementNames } from "../nn/index.js";
 
-/** Every key of a training configuration, named as Hugging Face's trainer and axolotl name them. */
+/**
+ * Every key of a training configuration, named as Hugging Face's trainer and axolotl name them.
+ *
+ * `about` says in one line what a key does; `layerwise init` writes these lines. A key without a default gives an
+ * example of a value.
+ */
 
 const count = z.int().min(1);
+const whole = z.int().min(0);
 const share = z.number().min(0).max(1);
+const decay = z.number().min(0).lt(1);
 const name = z.string().min(1);
 
+const about = (description: string, ...examples: unknown[]) => ({ description, ...(examples.length && { examples }) });
+
 const data = z.strictObject({
-  /** A file, folder or glob, or a list of them. */
-  path: z.union([name, z.array(name).min(1)]),
-  tokens: z.enum(["bytes", "characters"]).default("bytes"),
-  context: count.default(256),
-  validation: z.number().min(0).lt(1).default(0.1),
-  /** Cuts files into documents after each occurrence. */
-  separator: name.optional(),
+  path: z.union([name, z.array(name).min(1)]).meta(about("a file, folder or glob, or a list of them", "corpus.txt")),
+  tokens: z.enum(["bytes", "characters"]).default("bytes").meta(about("what a token is")),
+  context: count.default(256).meta(about("tokens per window")),
+  validation: decay.default(0.1).meta(about("share of the text that is held out")),
+  separator: name.optional().meta(about("cuts files into documents after each occurrence", "<|endoftext|>")),
 });
 
 const model = z.strictObject({
-  /** One dial for the size, where layers, width and heads are not given: depth layers, 64 · depth wide, heads of 64. */
-  depth: count.optional(),
-  layers: count.optional(),
-  width: count.optional(),
-  heads: count.optional(),
-  kv_heads: count.optional(),
-  norm: name.optional(),
-  placement: name.optional(),
-  mlp: name.optional(),
-  hidden: count.optional(),
-  positions: name.optional(),
-  bias: z.boolean().optional(),
-  dropout: z.number().min(0).lt(1).optional(),
-  tie_embeddings: z.boolean().optional(),
+  depth: count.optional().meta(about("one dial: depth layers, 64 · depth wide, heads of width 64", 4)),
+  layers: count.optional().meta(about("blocks; needed unless depth is given", 6)),
+  width: count.optional().meta(about("width of the stream; needed unless depth is given", 384)),
+  heads: count.optional().meta(about("attention heads; needed unless depth is given", 6)),
+  kv_heads: count.optional().meta(about("heads of keys and values; without it as many as heads", 2)),
+  norm: name.optional().meta(about("rms (taken without it) or layer", "rms")),
+  placement: name.optional().meta(about(`${placementNames.join(", ")}; without it pre`, "peri")),
+  mlp: name.optional().meta(about("relu, gelu, gelu-tanh, swiglu (taken without it), geglu", "swiglu")),
+  hidden: count.optional().meta(about("width inside the MLP; without it what the MLP's kind suggests", 1024)),
+  positions: name.optional().meta(about("rotary (taken without it), learned, sinusoidal, alibi, none", "rotary")),
+  bias: z.boolean().optional().meta(about("whether linear maps and norms have one; without it false", false)),
+  dropout: decay.optional().meta(about("share of values dropped in training; without it 0", 0.1)),
+  tie_embeddings: z.boolean().optional().meta(about("one matrix for embedding and head; without it false", true)),
 });
 
 /** The keys inside each section, for messages about unknown ones. */
@@ -41,49 +48,79 @@ export const sections: Readonly<Record<string, readonly string[]>> = {
 
 export const schema = z
   .strictObject({
-    data,
-    model: model.prefault({}),
-    /** The folder of all runs; each run gets its own below it, and metrics go to runs.db in it. */
-    output_dir: name.default("runs"),
-    /** true: the latest run of output_dir; a run's id: that one. */
-    resume_from_checkpoint: z.union([z.boolean(), name]).default(false),
-    seed: z.int().min(0).default(0),
-    max_steps: count.default(1000),
-    micro_batch_size: count.default(8),
-    gradient_accumulation_steps: count.default(1),
-    /** adamw, adam, sgd, lion, or muon (matrices by Muon at AdamW's scale, the rest by AdamW). */
-    optimizer: name.default("adamw"),
-    learning_rate: z.number().positive().default(1e-3),
-    weight_decay: z.number().min(0).default(0.1),
-    adam_beta1: z.number().min(0).lt(1).default(0.9),
-    adam_beta2: z.number().min(0).lt(1).default(0.95),
-    adam_epsilon: z.number().positive().default(1e-8),
-    /** Keeps a moving average of the weights, which is evaluated and written at the end; 0 does not. */
-    ema_decay: z.number().min(0).lt(1).default(0),
-    /** Clips the gradient's norm; 0 does not. */
-    max_grad_norm: z.number().min(0).default(1),
-    lr_scheduler: z.enum(["constant", "linear", "cosine", "wsd"]).default("cosine"),
-    warmup_steps: z.int().min(0).optional(),
-    warmup_ratio: share.optional(),
-    /** Steps of wsd's final decay. */
-    decay_steps: count.optional(),
-    /** The rate at the end, as a share of learning_rate. */
-    min_lr_ratio: share.default(0),
-    logging_steps: count.default(1),
-    /** 0: never. */
-    eval_steps: z.int().min(0).default(250),
-    /** Batches per evaluation. */
-    eval_batches: count.default(20),
-    /** 0: only at the end. */
-    save_steps: z.int().min(0).default(250),
-    save_total_limit: count.default(2),
-    on_non_finite: z.enum(["stop", "skip"]).default("stop"),
-    backend: z.enum(["cpu", "webgpu", "wasm"]).optional(),
-    threads: count.optional(),
+    data: data.meta(about("what is learned from")),
+    model: model.prefault({}).meta(about("the network")),
+
+    base_model: name.optional().meta(about("folder of a checkpoint to start from, instead of model", "./llama-3.2-1b")),
+    adapter: z
+      .enum(["lora"])
+      .optional()
+      .meta(about("trains low-rank additions and leaves base_model as it is", "lora")),
+    lora_r: count.default(8).meta(about("rank of the additions")),
+    lora_alpha: z.number().positive().default(16).meta(about("they are scaled by lora_alpha / lora_r")),
+    lora_dropout: decay.default(0).meta(about("dropout on their inputs")),
+    lora_target_modules: z
+      .union([name, z.array(name).min(1)])
+      .optional()
+      .meta(about("names of the linear maps that get one, or all-linear", ["q_proj", "v_proj"])),
+    lora_target_linear: z.boolean().default(false).meta(about("every linear map but the head gets one")),
+
+    output_dir: name.default("runs").meta(about("folder of all runs: one folder each, and runs.db with their metrics")),
+    resume_from_checkpoint: z
+      .union([z.boolean(), name])
+      .default(false)
+      .meta(about("true: goes on with the latest run; a run's id: with that one")),
+    seed: whole.default(0).meta(about("of weights, order of the data and dropout")),
+
+    max_steps: count.optional().meta(about("updates; wins over num_epochs; with neither, 1000", 1000)),
+    num_epochs: z.number().positive().optional().meta(about("passes over the data, where max_steps is not given", 3)),
+    micro_batch_size: count.default(8).meta(about("samples per batch")),
+    gradient_accumulation_steps: count.default(1).meta(about("batches per update, their gradients averaged")),
+    gradient_checkpointing: z
+      .boolean()
+      .default(false)
+      .meta(about("computes blocks again in the backward pass: less memory, more time")),
+
+    optimizer: name.default("adamw").meta(about("adamw, adam, sgd, lion, or muon (for matrices; the rest by AdamW)")),
+    learning_rate: z.number().positive().default(1e-3).meta(about("peak rate; the schedule multiplies it")),
+    weight_decay: z.number().min(0).default(0.1).meta(about("decoupled; gains and biases are not decayed")),
+    adam_beta1: decay.default(0.9).meta(about("decay of Adam's mean of gradients")),
+    adam_beta2: decay.default(0.95).meta(about("decay of Adam's mean of squares")),
+    adam_epsilon: z.number().positive().default(1e-8).meta(about("added to the root of Adam's mean of squares")),
+    ema_decay: decay.default(0).meta(about("evaluates and keeps a moving average of the weights; 0: none")),
+    max_grad_norm: z.number().min(0).default(1).meta(about("clips the gradient's global norm; 0: no clipping")),
+
+    lr_scheduler: z
+      .enum(["constant", "linear", "cosine", "wsd"])
+      .default("cosine")
+      .meta(about("form of the rate after the warm-up")),
+    warmup_steps: whole.optional().meta(about("updates over which the rate climbs from 0; without it 0", 100)),
+    warmup_ratio: share.optional().meta(about("the same as a share of the run; give one of them", 0.05)),
+    decay_steps: count.optional().meta(about("updates of wsd's final decay; without it a tenth of the run", 200)),
+    min_lr_ratio: share.default(0).meta(about("the rate at the end, as a share of learning_rate")),
+
+    logging_steps: count.default(1).meta(about("updates between printed lines, and between points of TensorBoard")),
+    eval_steps: whole.default(250).meta(about("updates between evaluations; 0: only at the end")),
+    evals_per_epoch: whole.optional().meta(about("evaluations per pass over the data, instead of eval_steps", 4)),
+    eval_batches: count.default(20).meta(about("batches per evaluation")),
+    save_steps: whole.default(250).meta(about("updates between checkpoints; 0: only at the end")),
+    saves_per_epoch: whole.optional().meta(about("checkpoints per pass over the data, instead of save_steps", 1)),
+    save_total_limit: count.default(2).meta(about("checkpoints kept, the newest")),
+    tensorboard: z.boolean().default(false).meta(about("writes TensorBoard files into the run's folder")),
+    logging_dir: name.optional().meta(about("writes them below this folder instead, one folder per run", "logs")),
+
+    on_non_finite: z.enum(["stop", "skip"]).default("stop").meta(about("what a loss that is not finite does")),
+    backend: z.enum(["cpu", "webgpu", "wasm"]).optional().meta(about("the engine; without it the best one", "cpu")),
+    threads: count.optional().meta(about("of the engine; without it the machine's cores", 2)),
   })
   .refine((c) => c.warmup_steps === undefined || c.warmup_ratio === undefined, {
     message: "warmup_steps and warmup_ratio are both given; give one",
   })
-  .refine((c) => (c.warmup_steps ?? 0) <= c.max_steps, { message: "warmup_steps is larger than max_steps" });
+  .refine((c) => (c.warmup_steps ?? 0) <= (c.max_steps ?? (c.num_epochs === undefined ? 1000 : Infinity)), {
+    message: "warmup_steps is larger than max_steps",
+  })
+  .refine((c) => c.adapter === undefined || c.base_model !== undefined, {
+    message: "adapter is given without base_model, the checkpoint it adapts; give base_model",
+  });
 
 export type ConfigFile = z.output<typeof schema>;

@@ -3,6 +3,8 @@ import type { z } from "zod";
 import { openRegular, readFully } from "../data/disk.js";
 import { closest } from "../nn/closest.js";
 import { fail } from "../tensor/errors.js";
+import { nearest } from "../tensor/nearest.js";
+import { axolotlKeys, fromAxolotl } from "./axolotl.js";
 import { type ConfigFile, schema, sections } from "./config-schema.js";
 import { applyOverride, parseStrictYaml } from "./strict-yaml.js";
 
@@ -20,12 +22,15 @@ export interface LoadedConfig {
   readonly config: TrainConfig;
   /** The same as YAML with every default written out: what a run folder keeps. */
   readonly yaml: string;
+  /** What was read from another tool's configuration and has no effect here, or another one, in sentences. */
+  readonly notices: readonly string[];
 }
 
 /**
  * Reads a training configuration and applies overrides such as `model.layers=4`.
  *
- * Keys are those of Hugging Face's trainer and axolotl (`learning_rate`, `micro_batch_size`, …); see `config-schema.ts`.
+ * Keys are those of Hugging Face's trainer and axolotl (`learning_rate`, `micro_batch_size`, …); see `config-schema.ts`,
+ * and `axolotl.ts` for what becomes of axolotl's others.
  * The YAML is read strictly (`parseStrictYaml`) and nothing is converted: a number in quotes is not a number.
  *
  * @throws LayerwiseError "config" naming the key, what was expected and what came, and for an unknown key the nearest
@@ -48,9 +53,10 @@ export function parseConfig(text: string, overrides: readonly string[] = [], whe
   if (typeof data !== "object" || Array.isArray(data))
     return fail("config", `${where}: expected keys and values, e.g. "learning_rate: 1e-3"`);
   for (const override of overrides) applyOverride(data as Record<string, unknown>, override);
-  const parsed = schema.safeParse(data, { reportInput: true });
+  const translated = fromAxolotl(data as Record<string, unknown>, where);
+  const parsed = schema.safeParse(translated.data, { reportInput: true });
   if (!parsed.success) return fail("config", `${where}: ${parsed.error.issues.map(sentence).join("; ")}`);
-  return { config: camelKeys(parsed.data), yaml: stringify(parsed.data) };
+  return { config: camelKeys(parsed.data), yaml: stringify(parsed.data), notices: translated.notices };
 }
 
 type Issue = z.core.$ZodIssue;
@@ -94,8 +100,7 @@ function expected(issue: Issue): string {
 
 /** What people write out of habit with other tools, and what it is called here. */
 const otherNames: Readonly<Record<string, string>> = {
-  num_epochs: "max_steps",
-  num_train_epochs: "max_steps",
+  num_train_epochs: "num_epochs",
   batch_size: "micro_batch_size",
   per_device_train_batch_size: "micro_batch_size",
   lr: "learning_rate",
@@ -108,6 +113,8 @@ function unknownKey(path: readonly PropertyKey[], key: string): string {
   const prefix = path.map((part) => `${String(part)}.`).join("");
   const habit = otherNames[key];
   if (habit && path.length === 0) return `unknown key "${key}" (here it is ${habit})`;
+  const guess = path.length === 0 ? nearest(key, [...known, ...axolotlKeys]) : undefined;
+  if (guess !== undefined && !known.includes(guess)) return `unknown key "${key}" (did you mean axolotl's "${guess}"?)`;
   return `unknown key "${prefix}${key}"${closest(key, known)}`;
 }
 

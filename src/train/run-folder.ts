@@ -5,13 +5,14 @@ import { join } from "node:path";
 import { failFile, writeAtomically, writeFully } from "../data/disk.js";
 import { fail } from "../tensor/errors.js";
 
-/** A run's own folder: its configuration, checkpoints and report. */
+/** A run's own folder: its configuration, checkpoints, report and TensorBoard's files. */
 export interface RunFolder {
   readonly id: string;
   readonly path: string;
   readonly config: string;
   readonly checkpoints: string;
   readonly report: string;
+  readonly tensorboard: string;
 }
 
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
@@ -58,6 +59,7 @@ function places(root: string, id: string): RunFolder {
     config: join(path, "config.yaml"),
     checkpoints: join(path, "checkpoints"),
     report: join(path, "report.html"),
+    tensorboard: join(path, "tensorboard"),
   };
 }
 
@@ -71,15 +73,33 @@ export async function lockRun(folder: string): Promise<() => Promise<void>> {
   const path = join(folder, "lock");
   const release = (): Promise<void> => rm(path, { force: true });
   if (await take(path)) return release;
-  const holder = await readFile(path, "utf8").catch(() => "");
-  const [, pid, host] = /^(\d+) (\S+)\n$/.exec(holder) ?? [];
-  if (host === hostname() && pid !== undefined && !isAlive(Number(pid))) {
+  const { pid, host } = await holderOf(path);
+  if (isGone({ pid, host })) {
     await release();
     if (await take(path)) return release;
   }
   const who = pid === undefined ? "another process" : `process ${pid} on ${host}`;
   return fail("file", `${folder}: ${who} is training this run; wait for it, or delete ${path} if it is gone`);
 }
+
+/** Whether a process is training this run: one that holds its lock and, as far as can be seen from here, lives. */
+export async function isTraining(folder: string): Promise<boolean> {
+  const holder = await holderOf(join(folder, "lock"));
+  return holder.pid !== undefined && !isGone(holder);
+}
+
+interface Holder {
+  readonly pid: string | undefined;
+  readonly host: string | undefined;
+}
+
+async function holderOf(path: string): Promise<Holder> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  const [, pid, host] = /^(\d+) (\S+)\n$/.exec(text) ?? [];
+  return { pid, host };
+}
+
+const isGone = ({ pid, host }: Holder): boolean => pid !== undefined && host === hostname() && !isAlive(Number(pid));
 
 async function take(path: string): Promise<boolean> {
   try {
