@@ -2,6 +2,7 @@
 export * from "./browser.js";
 export { readSafetensors, writeSafetensors } from "./data/safetensors-file.js";
 export { text } from "./data/text-files.js";
+export { Tokenizer, writeTokenizer } from "./data/tokenizer-files.js";
 export type { TrainEvent } from "./train/events.js";
 export { type FitOptions, fit } from "./train/fit.js";
 export { schedule } from "./train/schedule.js";

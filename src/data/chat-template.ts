@@ -1,7 +1,8 @@
 import { fail, LayerwiseError } from "../tensor/errors.js";
 import { BoundedInterpreter } from "./bounded-interpreter.js";
 import { Environment, type JinjaNode, parse, tokenize } from "./jinja.js";
-import { contentOf } from "./tokenizer.js";
+import type { Tokenizer } from "./tokenizer.js";
+import { contentOf } from "./tokenizer-file.js";
 
 /** A message as chat templates expect it; `content` is text or a list of parts, and templates may look for more keys. */
 export interface ChatMessage {
@@ -75,6 +76,17 @@ export function chatTemplate(
       return String(interpreter.run(program).value);
     });
   };
+}
+
+/**
+ * The chat template that comes with a tokenizer, with its special tokens.
+ *
+ * @throws LayerwiseError "file" when the model has none, and as `chatTemplate`.
+ */
+export function chatTemplateOf({ config, specialTokens }: Tokenizer, name = "tokenizer_config.json"): ChatTemplate {
+  if (config.chat_template === undefined || config.chat_template === null)
+    fail("file", `${name}: there is no chat_template; was the model trained on chats? Give a template to chatTemplate`);
+  return chatTemplate(config.chat_template as ChatTemplateSource, specialTokens, `${name}: chat_template`);
 }
 
 interface Parsed {

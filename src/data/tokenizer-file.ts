@@ -160,6 +160,12 @@ function checkMerges(model: Data, place: Place): void {
   });
 }
 
+/** A token is written as text, or as an object with its flags. */
+export function contentOf(value: unknown): string | undefined {
+  const content = typeof value === "object" && value !== null ? (value as { content?: unknown }).content : value;
+  return typeof content === "string" ? content : undefined;
+}
+
 /** Token of each id, before added tokens. */
 export function tokenIds({ type, vocab }: TokenizerModel): Map<number, string> {
   const entries =

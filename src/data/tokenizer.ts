@@ -1,7 +1,7 @@
 import { fail, LayerwiseError } from "../tensor/errors.js";
 import { LibraryTokenizer } from "./hugging-face.js";
 import { byteStream, type StreamVocabulary, type TextStream, tailStream } from "./token-stream-decoder.js";
-import { checkTokenizerFile, parseJson, type TokenizerFile, tokenIds } from "./tokenizer-file.js";
+import { checkTokenizerFile, contentOf, parseJson, type TokenizerFile, tokenIds } from "./tokenizer-file.js";
 import { WordEncoder } from "./word-encoder.js";
 
 export type { TextStream } from "./token-stream-decoder.js";
@@ -30,6 +30,10 @@ export class Tokenizer {
   readonly bos: number | undefined;
   readonly eos: number | undefined;
   readonly pad: number | undefined;
+  /** `bos_token`, `eos_token`, `unk_token`, …, where they are named: what chat templates are given. */
+  readonly specialTokens: Readonly<Record<string, string>>;
+  /** Tokens that are found in a text as they stand, before it is split. */
+  readonly addedTokens: readonly string[];
   /** tokenizer_config.json as data; empty without one. */
   readonly config: Readonly<Record<string, unknown>>;
   private readonly library: LibraryTokenizer;
@@ -38,6 +42,7 @@ export class Tokenizer {
   private readonly added: ReadonlySet<number>;
   private readonly special: ReadonlySet<number>;
   private readonly words: WordEncoder | undefined;
+  private around: Surroundings | null | undefined;
 
   private constructor(
     private readonly file: TokenizerFile,
@@ -51,11 +56,17 @@ export class Tokenizer {
     this.vocabulary = 1 + [...this.tokens.keys()].reduce((most, id) => Math.max(most, id), -1);
     this.added = new Set(file.added_tokens.map(({ id }) => id));
     this.special = new Set(file.added_tokens.filter(({ special }) => special).map(({ id }) => id));
-    const named = (key: string): number | undefined =>
-      this.ids.get(contentOf(config[key]) ?? contentOf(specialTokens[key]) ?? "");
-    this.bos = named("bos_token");
-    this.eos = named("eos_token");
-    this.pad = named("pad_token");
+    this.addedTokens = file.added_tokens.map(({ content }) => content);
+    this.specialTokens = Object.fromEntries(
+      specialKeys.flatMap((key) => {
+        const content = contentOf(config[key]) ?? contentOf(specialTokens[key]);
+        return content === undefined ? [] : [[key, content]];
+      }),
+    );
+    const { bos_token, eos_token, pad_token } = this.specialTokens;
+    this.bos = this.ids.get(bos_token ?? "");
+    this.eos = this.ids.get(eos_token ?? "");
+    this.pad = this.ids.get(pad_token ?? "");
     const { pre_tokenizer: splitter } = this.library;
     const hasOwnSteps = Boolean(config.remove_space || config.do_lowercase_and_remove_accent);
     this.words = hasOwnSteps ? undefined : WordEncoder.of(file, splitter, (word) => this.libraryIds(word, false));
@@ -78,9 +89,12 @@ export class Tokenizer {
 
   /** `specials: false` leaves out the tokens a model puts around a text (for text that already has them). */
   encode(text: string, { specials = true }: { specials?: boolean } = {}): number[] {
-    if (text === "" && !specials) return [];
-    if (!this.words || specials) return this.libraryIds(text, specials);
-    return this.guard("cannot encode", () => this.words?.encode(text) ?? []);
+    const { words } = this;
+    if (!words) return text === "" && !specials ? [] : this.libraryIds(text, specials);
+    const ids = this.guard("cannot encode", () => words.encode(text));
+    if (!specials) return ids;
+    this.around ??= this.surroundings();
+    return this.around ? [...this.around.before, ...ids, ...this.around.after] : this.libraryIds(text, true);
   }
 
   /** @throws LayerwiseError "argument" for an id that is no token's. */
@@ -117,6 +131,15 @@ export class Tokenizer {
 
   tokenOf(id: number): string | undefined {
     return this.tokens.get(id);
+  }
+
+  /** The tokens put around a text, seen at a probe; null when they cannot be told apart from it. */
+  private surroundings(): Surroundings | null {
+    const ids = this.libraryIds("a", true);
+    const [only, ...more] = this.libraryIds("a", false);
+    const at = ids.indexOf(only as number);
+    if (only === undefined || more.length > 0 || at < 0 || ids.includes(only, at + 1)) return null;
+    return { before: ids.slice(0, at), after: ids.slice(at + 1) };
   }
 
   private get cleansUp(): boolean {
@@ -167,6 +190,11 @@ export class Tokenizer {
   }
 }
 
+interface Surroundings {
+  readonly before: readonly number[];
+  readonly after: readonly number[];
+}
+
 const specialKeys = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 /** Special tokens as plain text, and no cleaning up after decoding unless asked for: it would change the text. */
@@ -180,12 +208,6 @@ function libraryConfig(config: Readonly<Record<string, unknown>>): object {
     clean_up_tokenization_spaces,
     additional_special_tokens: additional.filter((token) => token !== undefined),
   };
-}
-
-/** A token is written as text, or as an object with its flags. */
-export function contentOf(value: unknown): string | undefined {
-  const content = typeof value === "object" && value !== null ? (value as { content?: unknown }).content : value;
-  return typeof content === "string" ? content : undefined;
 }
 
 function record(source: string | object, where: string): Readonly<Record<string, unknown>> {

@@ -9,7 +9,8 @@ const name = z.string().min(1);
 const data = z.strictObject({
   /** A file, folder or glob, or a list of them. */
   path: z.union([name, z.array(name).min(1)]),
-  tokens: z.enum(["bytes", "characters"]).default("bytes"),
+  /** "bytes", "characters", or a folder with a tokenizer.json. */
+  tokens: name.default("bytes"),
   context: count.default(256),
   validation: z.number().min(0).lt(1).default(0.1),
   /** Cuts files into documents after each occurrence. */
