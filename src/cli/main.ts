@@ -5,6 +5,7 @@ import { LayerwiseError } from "../tensor/errors.js";
 import { registerGolden } from "./golden.js";
 import { registerPapers } from "./papers.js";
 import { registerStudies } from "./study.js";
+import { registerTokenizer } from "./tokenizer.js";
 import { registerTrain } from "./train.js";
 
 const { version, description } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
@@ -25,6 +26,7 @@ registerPapers(program);
 registerGolden(program);
 registerStudies(program);
 registerTrain(program);
+registerTokenizer(program);
 
 // `layerwise papers | head` closes the pipe early: that is an end, not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));

@@ -5,8 +5,9 @@ import { fail } from "../tensor/errors.js";
 import { openRegular } from "./disk.js";
 import { fileSource, type SourceFile } from "./file-source.js";
 import { gunzipFile, temporaryFolder } from "./gzip-file.js";
-import type { Span } from "./source.js";
+import type { ByteSource, Span } from "./source.js";
 import { text as inMemory, type TextData, type TextOptions, textData } from "./text.js";
+import { textPieces } from "./token-store.js";
 import { fileStore, Tokenizer } from "./tokenizer-files.js";
 
 /**
@@ -26,21 +27,53 @@ import { fileStore, Tokenizer } from "./tokenizer-files.js";
  */
 async function open(paths: string | readonly string[], options: TextFileOptions): Promise<TextData> {
   const tokens = await openTokens(options.tokens);
+  const { source, spans } = await openFiles(paths);
+  try {
+    return await textData(source, spans, { ...options, tokens }, fileStore);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+interface TextFiles {
+  readonly source: ByteSource;
+  readonly spans: readonly Span[];
+}
+
+async function openFiles(paths: string | readonly string[]): Promise<TextFiles> {
   const listed = await listFiles(typeof paths === "string" ? [paths] : paths);
   const { files, dispose } = await unpack(listed);
-  const source = fileSource(files, dispose);
+  if (files.length === 0) {
+    await dispose();
+    fail("file", `text: no files in ${JSON.stringify(paths)}`);
+  }
   const spans: Span[] = [];
   let position = 0;
   for (const { size } of files) {
     spans.push({ start: position, end: position + size });
     position += size;
   }
+  return { source: fileSource(files, dispose), spans };
+}
+
+/**
+ * The texts of files, piece by piece, as `trainBytePair` takes them; paths as for `text.open`. Files close at the end.
+ *
+ * @throws LayerwiseError "file" for a file that is missing, unreadable or not UTF-8.
+ */
+export async function openPieces(
+  paths: string | readonly string[],
+): Promise<{ readonly bytes: number; readonly pieces: AsyncIterable<string> }> {
+  const { source, spans } = await openFiles(paths);
+  return { bytes: source.size, pieces: piecesOf(source, spans) };
+}
+
+async function* piecesOf(source: ByteSource, spans: readonly Span[]): AsyncGenerator<string> {
   try {
-    if (files.length === 0) fail("file", `text: no files in ${JSON.stringify(paths)}`);
-    return await textData(source, spans, { ...options, tokens }, fileStore);
-  } catch (error) {
+    for (const span of spans) yield* textPieces(source, span, []);
+  } finally {
     await source.close();
-    throw error;
   }
 }
 

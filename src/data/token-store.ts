@@ -54,7 +54,7 @@ export async function encodedStream(
   let length = 0;
   try {
     for (const span of reader.spans)
-      for await (const piece of pieces(reader.source, span, tokenizer)) {
+      for await (const piece of textPieces(reader.source, span, tokenizer.addedTokens)) {
         const ids = Ids.from(tokenizer.encode(piece, { specials: false }));
         length += ids.length;
         await store.append(new Uint8Array(ids.buffer));
@@ -76,7 +76,18 @@ export async function encodedStream(
   }
 }
 
-async function* pieces(source: ByteSource, span: Span, tokenizer: Tokenizer): AsyncGenerator<string> {
+/**
+ * The text of a span in pieces of about a MiB, cut so that byte-level tokenizers give the same tokens as for the whole.
+ * (One that adds a space at the start of a text adds one per piece.)
+ *
+ * @throws LayerwiseError "file" naming the file and byte where the text stops being UTF-8.
+ */
+export async function* textPieces(
+  source: ByteSource,
+  span: Span,
+  addedTokens: readonly string[],
+): AsyncGenerator<string> {
+  const spaced = addedTokens.filter((token) => /[ \n]/.test(token));
   const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   let rest = "";
   for (let at = span.start; at < span.end; at += pieceBytes) {
@@ -90,16 +101,15 @@ async function* pieces(source: ByteSource, span: Span, tokenizer: Tokenizer): As
       fail("file", `${source.locate(at)}: not valid UTF-8`, { cause: error });
     }
     if (end === span.end) break;
-    const cut = cutBetweenTokens(rest, tokenizer) || (rest.length > longestPiece ? characterEnd(rest) : 0);
+    const cut = cutBetweenTokens(rest, spaced) || (rest.length > longestPiece ? characterEnd(rest) : 0);
     if (cut > 0) yield rest.slice(0, cut);
     rest = rest.slice(cut);
   }
   if (rest !== "") yield rest;
 }
 
-/** A safe cut that does not lie inside an added token with spaces in it. */
-function cutBetweenTokens(text: string, { addedTokens }: Tokenizer): number {
-  const spaced = addedTokens.filter((token) => /[ \n]/.test(token));
+/** A safe cut that does not lie inside one of the added tokens that have spaces in them. */
+function cutBetweenTokens(text: string, spaced: readonly string[]): number {
   const inside = (cut: number): boolean =>
     spaced.some((token) => {
       const found = text.lastIndexOf(token, cut - 1);
