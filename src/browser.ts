@@ -1,7 +1,16 @@
 /** What works everywhere: in Node and in the browser. */
 
 export * as adapt from "./adapt/index.js";
+export { type BytePairOptions, trainBytePair } from "./data/byte-pair.js";
+export {
+  type ChatMessage,
+  type ChatOptions,
+  type ChatTemplate,
+  chatTemplate,
+  chatTemplateOf,
+} from "./data/chat-template.js";
 export { text } from "./data/text.js";
+export { type TextStream, Tokenizer } from "./data/tokenizer.js";
 export * as inspect from "./inspect/index.js";
 export * as nn from "./neural.js";
 export * as optim from "./optim/index.js";

@@ -3,6 +3,7 @@ export * as adapt from "./adapt/node.js";
 export * from "./browser.js";
 export { readSafetensors, writeSafetensors } from "./data/safetensors-file.js";
 export { text } from "./data/text-files.js";
+export { Tokenizer, writeTokenizer } from "./data/tokenizer-files.js";
 export type { TrainEvent } from "./train/events.js";
 export { type FitOptions, fit } from "./train/fit.js";
 export { schedule } from "./train/schedule.js";

@@ -7,6 +7,7 @@ import { registerInit } from "./init.js";
 import { registerPapers } from "./papers.js";
 import { registerRuns } from "./runs.js";
 import { registerStudies } from "./study.js";
+import { registerTokenizer } from "./tokenizer.js";
 import { registerTrain } from "./train.js";
 
 const { version, description } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
@@ -30,6 +31,7 @@ registerStudies(program);
 registerInit(program);
 registerTrain(program);
 registerRuns(program);
+registerTokenizer(program);
 
 // `layerwise papers | head` closes the pipe early: that is an end, not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));

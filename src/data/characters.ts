@@ -92,7 +92,7 @@ class Utf8Scanner {
   private refuse(): never {
     return fail(
       "file",
-      `${this.locate(this.begun)}: not valid UTF-8, which tokens: "characters" needs; convert it, or use tokens: "bytes"`,
+      `${this.locate(this.begun)}: not valid UTF-8, which all tokens but "bytes" need; convert it, or use tokens: "bytes"`,
     );
   }
 }

@@ -12,13 +12,18 @@ import { type BatchOptions, batchesOf, checkBatchOptions, checkWhole, type TextB
 import { CharacterIndex } from "./characters.js";
 import { type ByteSource, memorySource, type Span, SpanReader } from "./source.js";
 import { cutDocuments, splitDocuments } from "./split.js";
+import { encodedStream, memoryStore, type TokenStore } from "./token-store.js";
+import { Tokenizer } from "./tokenizer.js";
 import { byteStream, byteTokens, characterStream, characterTokens, type TokenStream, type Tokens } from "./tokens.js";
 
 export type { BatchOptions, TextBatch } from "./batches.js";
 
 export interface TextOptions {
-  /** `bytes`: 256 tokens, any file. `characters`: the code points that occur; the files must be UTF-8. */
-  tokens: "bytes" | "characters";
+  /**
+   * `bytes`: 256 tokens, any file. `characters`: the code points that occur. A `Tokenizer`: its tokens, none added
+   * around documents; a special token that stands in the text is one. For the last two the files must be UTF-8.
+   */
+  tokens: "bytes" | "characters" | Tokenizer;
   /** Tokens per window. */
   context: number;
   /** Share of the text held back for validation, by whole documents. Default 0.1; 0 holds nothing back. */
@@ -74,16 +79,31 @@ async function from(documents: string | readonly string[], options: TextOptions)
 export const text = { from };
 
 /** Builds the data set over any source whose spans are its documents. */
-export async function textData(source: ByteSource, spans: readonly Span[], options: TextOptions): Promise<TextData> {
+export async function textData(
+  source: ByteSource,
+  spans: readonly Span[],
+  options: TextOptions,
+  makeStore: () => Promise<TokenStore> = async () => memoryStore(),
+): Promise<TextData> {
   const { context, validation = 0.1, seed = 0, separator } = checkOptions(options);
   const filled = spans.filter(({ start, end }) => end > start);
   if (filled.length === 0) fail("file", `text: the corpus is empty (${spans.length} documents, no bytes)`);
   const documents = separator ? await cutDocuments(source, filled, separator) : filled;
   const split = await splitDocuments(source, documents, validation, seed);
   const readers = { train: new SpanReader(source, split.train), validation: new SpanReader(source, split.validation) };
-  const { tokens, streams } = options.tokens === "bytes" ? byBytes(readers) : await byCharacters(readers);
-  checkLength("training", streams.train, context);
-  if (validation > 0) checkLength("validation", streams.validation, context);
+  const { tokens, streams, release } =
+    options.tokens === "bytes"
+      ? byBytes(readers)
+      : options.tokens === "characters"
+        ? await byCharacters(readers)
+        : await byTokenizer(readers, options.tokens, makeStore);
+  try {
+    checkLength("training", streams.train, context);
+    if (validation > 0) checkLength("validation", streams.validation, context);
+  } catch (error) {
+    await release?.();
+    throw error;
+  }
   const windows = {
     train: windowsOf(streams.train.length, context, true),
     validation: windowsOf(streams.validation.length, context, false),
@@ -102,20 +122,29 @@ export async function textData(source: ByteSource, spans: readonly Span[], optio
       if (windows[side].perEpoch < 1) fail("argument", `batches: there is no ${side} text (validation: ${validation})`);
       return batchesOf(streams[side], windows[side], rest);
     },
-    close: () => source.close(),
+    close: async () => {
+      await release?.();
+      await source.close();
+    },
   };
 }
 
 type Sides<T> = Record<SplitName, T>;
 
-function byBytes(readers: Sides<SpanReader>): { tokens: Tokens; streams: Sides<TokenStream> } {
+interface Tokenized {
+  readonly tokens: Tokens;
+  readonly streams: Sides<TokenStream>;
+  readonly release?: () => Promise<void>;
+}
+
+function byBytes(readers: Sides<SpanReader>): Tokenized {
   return {
     tokens: byteTokens,
     streams: { train: byteStream(readers.train), validation: byteStream(readers.validation) },
   };
 }
 
-async function byCharacters(readers: Sides<SpanReader>): Promise<{ tokens: Tokens; streams: Sides<TokenStream> }> {
+async function byCharacters(readers: Sides<SpanReader>): Promise<Tokenized> {
   const train = await CharacterIndex.build(readers.train);
   const validation = await CharacterIndex.build(readers.validation);
   const codePoints: number[] = [];
@@ -129,10 +158,34 @@ async function byCharacters(readers: Sides<SpanReader>): Promise<{ tokens: Token
   return { tokens, streams };
 }
 
+async function byTokenizer(
+  readers: Sides<SpanReader>,
+  tokenizer: Tokenizer,
+  makeStore: () => Promise<TokenStore>,
+): Promise<Tokenized> {
+  const train = await encodedStream(readers.train, tokenizer, await makeStore());
+  const validation = await encodedStream(readers.validation, tokenizer, await makeStore()).catch(async (error) => {
+    await train.close();
+    throw error;
+  });
+  return {
+    tokens: {
+      vocabulary: tokenizer.vocabulary,
+      encode: (text) => Int32Array.from(tokenizer.encode(text, { specials: false })),
+      decode: (ids) => tokenizer.decode(ids),
+    },
+    streams: { train, validation },
+    release: async () => {
+      await train.close();
+      await validation.close();
+    },
+  };
+}
+
 function checkOptions(options: TextOptions): TextOptions {
   const { tokens, context, validation = 0.1, separator } = options;
-  if (tokens !== "bytes" && tokens !== "characters")
-    fail("argument", `text: tokens is ${JSON.stringify(tokens)}; expected "bytes" or "characters"`);
+  if (tokens !== "bytes" && tokens !== "characters" && !(tokens instanceof Tokenizer))
+    fail("argument", `text: tokens is ${JSON.stringify(tokens)}; expected "bytes", "characters" or a Tokenizer`);
   checkWhole("context", context, 1, "text");
   checkWhole("seed", options.seed ?? 0, Number.MIN_SAFE_INTEGER, "text");
   if (!(validation >= 0 && validation < 1))

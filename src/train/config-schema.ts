@@ -18,7 +18,7 @@ const about = (description: string, ...examples: unknown[]) => ({ description, .
 
 const data = z.strictObject({
   path: z.union([name, z.array(name).min(1)]).meta(about("a file, folder or glob, or a list of them", "corpus.txt")),
-  tokens: z.enum(["bytes", "characters"]).default("bytes").meta(about("what a token is")),
+  tokens: name.default("bytes").meta(about("bytes, characters, or a folder with a tokenizer.json")),
   context: count.default(256).meta(about("tokens per window")),
   validation: decay.default(0.1).meta(about("share of the text that is held out")),
   separator: name.optional().meta(about("cuts files into documents after each occurrence", "<|endoftext|>")),
