@@ -100,14 +100,14 @@ class Decoder extends Module<[Tensor, AttentionInputs?]> {
   }
 
   /** The stream before the first block. */
-  embed(tokens: Tensor): Tensor {
+  embed(tokens: Tensor, positions: Tensor = arange(tokens.dim(1))): Tensor {
     let x = this.embed_tokens.apply(tokens); // [B, T, width]
-    if (this.embed_positions) x = x.add(this.embed_positions.apply(arange(tokens.dim(1))));
+    if (this.embed_positions) x = x.add(this.embed_positions.apply(positions));
     return this.embed_norm ? this.embed_norm.apply(x) : x;
   }
 
   override forward(tokens: Tensor, inputs?: AttentionInputs): Tensor {
-    const x = this.layers.reduce((stream, layer) => layer.apply(stream, inputs), this.embed(tokens));
+    const x = this.layers.reduce((stream, layer) => layer.apply(stream, inputs), this.embed(tokens, inputs?.positions));
     return this.norm ? this.norm.apply(x) : x;
   }
 }
@@ -129,7 +129,7 @@ export class GPT extends Module<[Tensor, AttentionInputs?]> {
 
   /**
    * Logits [B, T, vocabulary] of the next token. `tokens`: int32 or int64 [B, T]; `padding`: bool [B, T], false where a
-   * token is none. Throws for other types and shapes, and where T exceeds the context.
+   * token is none; `segments` and `positions`: int32 [B, T], for rows that hold several samples. Throws for other types and shapes, and where T exceeds the context.
    */
   override forward(tokens: Tensor, inputs?: AttentionInputs): Tensor {
     this.checkTokens(tokens);

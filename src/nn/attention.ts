@@ -36,6 +36,10 @@ export interface AttentionOptions {
 export interface AttentionInputs {
   /** [batch, keys] bool, false where a key is padding: nobody sees it. */
   readonly padding?: Tensor;
+  /** [batch, tokens] int32: which sample of a packed row a token belongs to; it sees only its own. */
+  readonly segments?: Tensor;
+  /** [batch, tokens] int32 from 0 to tokens − 1: where a token stands (default: its place in the row). */
+  readonly positions?: Tensor;
 }
 
 export class Attention extends Module<[Tensor, AttentionInputs?]> {
@@ -71,23 +75,24 @@ export class Attention extends Module<[Tensor, AttentionInputs?]> {
     this.k_norm = qkNorm?.(this.headWidth);
   }
 
-  override forward(x: Tensor, { padding }: AttentionInputs = {}): Tensor {
+  override forward(x: Tensor, inputs: AttentionInputs = {}): Tensor {
     if (x.rank !== 3) fail("shape", `${at("attention")}: expected [batch, tokens, width], got ${formatShape(x.shape)}`);
     const [B, T] = [x.dim(0), x.dim(1)];
+    checkInputs(inputs, B, T);
     const { heads, kvHeads, headWidth: W, positions } = this;
     const perHead = (y: Tensor, n: number): Tensor => y.reshape([B, T, n, W]).transpose([0, 2, 1, 3]); // [B, n, T, W]
     let q = perHead(this.q_proj.apply(x), heads);
     let k = perHead(this.k_proj.apply(x), kvHeads);
     const v = perHead(this.v_proj.apply(x), kvHeads);
     if (this.q_norm && this.k_norm) [q, k] = [this.q_norm.apply(q), this.k_norm.apply(k)];
-    if (positions.rotate) [q, k] = [positions.rotate(q), positions.rotate(k)];
+    if (positions.rotate) [q, k] = [positions.rotate(q, inputs.positions), positions.rotate(k, inputs.positions)];
     // Query head h reads key head ⌊h / group⌋: a group's queries stand below each other, so no key is copied.
     const rows = (heads / kvHeads) * T;
     const scores = q
       .mul(1 / Math.sqrt(W))
       .reshape([B, kvHeads, rows, W])
       .matmul(k.transpose([0, 1, 3, 2]));
-    const weights = this.weights(scores.reshape([B, heads, T, T]), padding);
+    const weights = this.weights(scores.reshape([B, heads, T, T]), inputs);
     const mixed = weights.reshape([B, kvHeads, rows, T]).matmul(v); // [B, kvHeads, rows, W]
     return this.o_proj.apply(
       mixed
@@ -98,11 +103,13 @@ export class Attention extends Module<[Tensor, AttentionInputs?]> {
   }
 
   /** softmax over the visible keys. Hidden ones get a huge negative bias: cheaper than a selection, in both passes. */
-  private weights(scores: Tensor, padding: Tensor | undefined): Tensor {
+  private weights(scores: Tensor, { padding, segments, positions: places }: AttentionInputs): Tensor {
     const { mask, positions, heads } = this;
-    const query = arange(scores.dim(-2)).unsqueeze(1);
-    const key = arange(scores.dim(-1)).unsqueeze(0);
-    const visible = both(mask.visible(query, key), padding && paddingMask(padding, scores));
+    const query = asQueries(places ?? arange(scores.dim(-2)));
+    const key = asKeys(places ?? arange(scores.dim(-1)));
+    // A segment hides no token from itself, so it leaves no row empty.
+    const same = segments && asQueries(segments).equal(asKeys(segments));
+    const visible = both(both(mask.visible(query, key), same), padding && asKeys(padding));
     const hidden = scores.dtype === "float16" ? -6e4 : -1e30;
     let bias = positions.bias?.(heads, query, key).cast(scores.dtype);
     if (visible) bias = bias ? where(visible, bias, hidden) : where(visible, 0, hidden).cast(scores.dtype);
@@ -114,14 +121,22 @@ export class Attention extends Module<[Tensor, AttentionInputs?]> {
 
 const both = (a: Tensor | undefined, b: Tensor | undefined): Tensor | undefined => (a && b ? a.and(b) : (a ?? b));
 
-function paddingMask(padding: Tensor, scores: Tensor): Tensor {
-  const [B, T] = [scores.dim(0), scores.dim(-1)];
-  if (padding.dtype !== "bool" || padding.rank !== 2 || padding.dim(0) !== B || padding.dim(1) !== T)
-    fail(
-      "shape",
-      `${at("attention")}: expected padding to be bool[${B}, ${T}] (batch, keys), got ${padding.dtype}${formatShape(padding.shape)}`,
-    );
-  return padding.reshape([B, 1, 1, T]);
+/** [tokens] to [tokens, 1] and [batch, tokens] to [batch, 1, tokens, 1]: along the rows of the scores, and … */
+const asQueries = (x: Tensor): Tensor => (x.rank === 1 ? x : x.unsqueeze(1)).unsqueeze(-1);
+/** … along their columns. */
+const asKeys = (x: Tensor): Tensor => (x.rank === 1 ? x : x.unsqueeze(1)).unsqueeze(-2);
+
+function checkInputs({ padding, segments, positions }: AttentionInputs, B: number, T: number): void {
+  const check = (name: string, x: Tensor | undefined, dtype: string, axis: string): void => {
+    if (x && (x.dtype !== dtype || x.rank !== 2 || x.dim(0) !== B || x.dim(1) !== T))
+      fail(
+        "shape",
+        `${at("attention")}: expected ${name} to be ${dtype}[${B}, ${T}] (batch, ${axis}), got ${x.dtype}${formatShape(x.shape)}`,
+      );
+  };
+  check("padding", padding, "bool", "keys");
+  check("segments", segments, "int32", "tokens");
+  check("positions", positions, "int32", "tokens");
 }
 
 function checkedHeadWidth(

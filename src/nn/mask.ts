@@ -10,7 +10,7 @@ import { fail } from "../tensor/errors.js";
 import type { Tensor } from "../tensor/index.js";
 
 export interface Mask {
-  /** `query` [tokens, 1] and `key` [1, keys] are int32 positions; gives bool that broadcasts to [batch, heads, tokens, keys]; nothing: all visible. */
+  /** `query` [(batch, 1,) tokens, 1] and `key` [(batch, 1,) 1, keys] are int32 positions; gives bool that broadcasts to [batch, heads, tokens, keys]; nothing: all visible. */
   visible(query: Tensor, key: Tensor): Tensor | undefined;
   /** Every query sees at least one key, so no row of the scores is empty. */
   readonly everyRowSees: boolean;

@@ -6,7 +6,7 @@
  *
  * Angles are found in float64. Source: "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021.
  */
-import { fail, NDArray, tensor } from "../../tensor/index.js";
+import { embedding, fail, NDArray, type Tensor, tensor } from "../../tensor/index.js";
 import type { Positions } from "./positions.js";
 
 export interface RotaryOptions {
@@ -19,12 +19,17 @@ export function rotary({ base = 10000 }: RotaryOptions = {}): Positions {
   const tables = lastOf((tokens, width) => turns(tokens, width, base)); // all layers of a model share one table
   return {
     name: "rotary",
-    rotate: (x) => {
+    rotate: (x, positions) => {
       const [tokens, width] = [x.dim(-2), x.dim(-1)];
       if (width % 2 !== 0) fail("shape", `rotary: expected an even head width, got ${width}; features turn in pairs`);
       const { cos, sin } = tables(tokens, width);
       const partner = x.roll(width / 2, -1); // feature k at the place of its partner
-      return x.mul(tensor(cos, { dtype: x.dtype })).add(partner.mul(tensor(sin, { dtype: x.dtype })));
+      // [tokens, width], or a row of it for every position: [batch, 1, tokens, width].
+      const turn = (table: NDArray): Tensor => {
+        const rows = tensor(table, { dtype: x.dtype });
+        return positions ? embedding(rows, positions).unsqueeze(1) : rows;
+      };
+      return x.mul(turn(cos)).add(partner.mul(turn(sin)));
     },
   };
 }
