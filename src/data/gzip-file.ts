@@ -30,31 +30,46 @@ export async function temporaryFolder(): Promise<{ folder: string; dispose: () =
 }
 
 /**
- * Unpacks `source` to the new file `target` as a stream, and returns its size.
+ * The bytes of a gzip file, unpacked as a stream.
  *
  * @throws LayerwiseError "file" for what is not gzip, is cut short, or grows past 64 MiB and 200 times its size.
  */
-export async function gunzipFile(source: string, target: string, follow: boolean): Promise<number> {
+export async function* gunzipChunks(source: string, follow: boolean): AsyncGenerator<Uint8Array> {
   const { handle, size } = await openRegular(source, { follow });
   const limit = Math.max(freeBytes, size * largestRatio);
+  let unpackedBytes = 0;
+  const input = handle.createReadStream({ autoClose: false });
+  const unpacked = createGunzip({ chunkSize: 1 << 18 });
+  try {
+    input.on("error", (error) => unpacked.destroy(error));
+    for await (const chunk of input.pipe(unpacked)) {
+      unpackedBytes += (chunk as Uint8Array).length;
+      if (unpackedBytes > limit)
+        fail("file", `${source}: ${size} packed bytes unpack to more than ${limit}; refused as a gzip bomb`);
+      yield chunk as Uint8Array;
+    }
+  } catch (error) {
+    failFile(source, "could not be unpacked; expected a whole gzip file", error);
+  } finally {
+    input.destroy();
+    unpacked.destroy();
+    await handle.close();
+  }
+}
+
+/** Unpacks `source` to the new file `target`, and returns its size. Throws what `gunzipChunks` throws. */
+export async function gunzipFile(source: string, target: string, follow: boolean): Promise<number> {
   let written = 0;
   try {
     await writeDurably(target, async (output) => {
-      const input = handle.createReadStream({ autoClose: false });
-      const unpacked = createGunzip({ chunkSize: 1 << 18 });
-      input.on("error", (error) => unpacked.destroy(error));
-      for await (const chunk of input.pipe(unpacked)) {
-        written += (chunk as Uint8Array).length;
-        if (written > limit)
-          fail("file", `${source}: ${size} packed bytes unpack to more than ${limit}; refused as a gzip bomb`);
-        await writeFully(output, chunk as Uint8Array);
+      for await (const chunk of gunzipChunks(source, follow)) {
+        written += chunk.length;
+        await writeFully(output, chunk);
       }
     });
   } catch (error) {
     await rm(target, { force: true });
     failFile(source, "could not be unpacked; expected a whole gzip file", error);
-  } finally {
-    await handle.close();
   }
   return written;
 }

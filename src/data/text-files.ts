@@ -1,11 +1,12 @@
-import { stat } from "node:fs/promises";
-import { isAbsolute, join, resolve } from "node:path";
-import { glob, isDynamicPattern } from "tinyglobby";
+import { join } from "node:path";
 import { fail } from "../tensor/errors.js";
 import { openRegular } from "./disk.js";
 import { fileSource, type SourceFile } from "./file-source.js";
 import { gunzipFile, temporaryFolder } from "./gzip-file.js";
+
+import { type Listed, listFiles } from "./list-files.js";
 import type { ByteSource, Span } from "./source.js";
+
 import { text as inMemory, type TextData, type TextOptions, textData } from "./text.js";
 import { textPieces } from "./token-store.js";
 import { fileStore, Tokenizer } from "./tokenizer-files.js";
@@ -97,33 +98,6 @@ async function openTokens(tokens: TextFileOptions["tokens"]): Promise<TextOption
 
 export const text = { ...inMemory, open };
 export type { BatchOptions, SplitName, TextBatch, TextData, TextOptions } from "./text.js";
-
-interface Listed {
-  readonly path: string;
-  readonly found: boolean;
-}
-
-async function listFiles(inputs: readonly string[]): Promise<Listed[]> {
-  const listed = new Map<string, Listed>();
-  for (const input of inputs)
-    for (const file of await listOne(input)) if (!listed.has(resolve(file.path))) listed.set(resolve(file.path), file);
-  return [...listed.values()];
-}
-
-async function listOne(input: string): Promise<Listed[]> {
-  const status = await stat(input).catch(() => undefined);
-  if (status?.isDirectory()) return find("**/*", input);
-  if (status || !isDynamicPattern(input)) return [{ path: input, found: false }];
-  return find(input);
-}
-
-/** Sorted by UTF-16 code unit, so that the order is the same on every machine. */
-async function find(pattern: string, folder?: string): Promise<Listed[]> {
-  const absolute = isAbsolute(pattern);
-  const options = { onlyFiles: true, dot: false, followSymbolicLinks: false, expandDirectories: false, absolute };
-  const paths = await glob(pattern, folder === undefined ? options : { ...options, cwd: folder });
-  return paths.sort().map((path) => ({ path: folder === undefined ? path : join(folder, path), found: true }));
-}
 
 /** Sizes of plain files; .gz files unpacked. */
 async function unpack(listed: readonly Listed[]): Promise<{ files: SourceFile[]; dispose: () => Promise<void> }> {

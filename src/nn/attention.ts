@@ -42,7 +42,9 @@ export interface AttentionOptions {
 export interface AttentionInputs {
   /** [batch, keys] bool, false where a key is padding: nobody sees it. */
   readonly padding?: Tensor;
-  /** Where the tokens stand: int32 [batch, tokens] (default 0, 1, …). */
+  /** Which sample of a packed row a token belongs to, int32 [batch, tokens]: it sees only its own. Not with a cache. */
+  readonly segments?: Tensor;
+  /** Where the tokens stand: int32 [batch, tokens], below tokens without a cache (default 0, 1, …). */
   readonly positions?: Tensor;
   /** Keys and values of tokens before these. */
   readonly cache?: KeyValueCache;
@@ -102,9 +104,11 @@ export class Attention extends Module<[Tensor, AttentionInputs?]> {
     this.k_norm = qkNorm?.(this.headWidth);
   }
 
-  override forward(x: Tensor, { padding, positions: places, cache }: AttentionInputs = {}): Tensor {
+  override forward(x: Tensor, inputs: AttentionInputs = {}): Tensor {
+    const { padding, segments, positions: places, cache } = inputs;
     if (x.rank !== 3) fail("shape", `${at("attention")}: expected [batch, tokens, width], got ${formatShape(x.shape)}`);
     const [B, T] = [x.dim(0), x.dim(1)];
+    checkInputs(inputs, B, T);
     const { heads, kvHeads, headWidth: W, positions } = this;
     const perHead = (y: Tensor, n: number): Tensor => y.reshape([B, T, n, W]).transpose([0, 2, 1, 3]); // [B, n, T, W]
     let q = perHead(this.q_proj.apply(x), heads);
@@ -121,7 +125,7 @@ export class Attention extends Module<[Tensor, AttentionInputs?]> {
       .mul(this.scale)
       .reshape([B, kvHeads, rows, W])
       .matmul(k.transpose([0, 1, 3, 2]));
-    const weights = this.weights(scores.reshape([B, heads, T, N]), { query, key, padding });
+    const weights = this.weights(scores.reshape([B, heads, T, N]), { query, key, padding, segments });
     const mixed = weights.reshape([B, kvHeads, rows, N]).matmul(v); // [B, kvHeads, rows, W]
     return this.o_proj.apply(
       mixed
@@ -132,10 +136,12 @@ export class Attention extends Module<[Tensor, AttentionInputs?]> {
   }
 
   /** softmax over the visible keys. Hidden ones get a huge negative bias: cheaper than a selection, in both passes. */
-  private weights(scores: Tensor, { query, key, padding }: Places): Tensor {
+  private weights(scores: Tensor, { query, key, padding, segments }: Places): Tensor {
     const { mask, positions, heads, softcap } = this;
     const [rows, columns] = [alongScores(query, -1), alongScores(key, -2)];
-    const visible = both(mask.visible(rows, columns), padding && paddingMask(padding, scores));
+    // A segment hides no token from itself, so it leaves no row empty.
+    const own = segments && alongScores(segments, -1).equal(alongScores(segments, -2));
+    const visible = both(both(mask.visible(rows, columns), own), padding && alongScores(padding, -2));
     const capped = softcap === undefined ? scores : scores.div(softcap).tanh().mul(softcap);
     const hidden = scores.dtype === "float16" ? -6e4 : -1e30;
     let bias = positions.bias?.(heads, rows, columns).cast(scores.dtype);
@@ -150,9 +156,10 @@ interface Places {
   readonly query: Tensor;
   readonly key: Tensor;
   readonly padding: Tensor | undefined;
+  readonly segments: Tensor | undefined;
 }
 
-/** Positions [n] or [batch, n] as rows (axis -1) or columns (axis -2) of the scores [batch, heads, rows, columns]. */
+/** Values [n] or [batch, n] of tokens as rows (axis -1) or columns (axis -2) of the scores [batch, heads, rows, columns]. */
 function alongScores(positions: Tensor, axis: -1 | -2): Tensor {
   const line = positions.unsqueeze(axis === -1 ? positions.rank : positions.rank - 1);
   return positions.rank === 1 ? line : line.unsqueeze(1);
@@ -160,14 +167,19 @@ function alongScores(positions: Tensor, axis: -1 | -2): Tensor {
 
 const both = (a: Tensor | undefined, b: Tensor | undefined): Tensor | undefined => (a && b ? a.and(b) : (a ?? b));
 
-function paddingMask(padding: Tensor, scores: Tensor): Tensor {
-  const [B, T] = [scores.dim(0), scores.dim(-1)];
-  if (padding.dtype !== "bool" || padding.rank !== 2 || padding.dim(0) !== B || padding.dim(1) !== T)
-    fail(
-      "shape",
-      `${at("attention")}: expected padding to be bool[${B}, ${T}] (batch, keys), got ${padding.dtype}${formatShape(padding.shape)}`,
-    );
-  return padding.reshape([B, 1, 1, T]);
+function checkInputs({ padding, segments, positions, cache }: AttentionInputs, B: number, T: number): void {
+  const check = (name: string, x: Tensor | undefined, dtype: string, axis: string): void => {
+    if (x && (x.dtype !== dtype || x.rank !== 2 || x.dim(0) !== B || x.dim(1) !== T))
+      fail(
+        "shape",
+        `${at("attention")}: expected ${name} to be ${dtype}[${B}, ${T}] (batch, ${axis}), got ${x.dtype}${formatShape(x.shape)}`,
+      );
+  };
+  check("padding", padding, "bool", "keys");
+  check("segments", segments, "int32", "tokens");
+  check("positions", positions, "int32", "tokens");
+  if (cache && (padding || segments))
+    fail("argument", `${at("attention")}: with a cache there is neither padding nor segments; positions say it all`);
 }
 
 function checkedHeadWidth(
