@@ -18,6 +18,10 @@ for (let byte = 0, next = 0x100; byte < 256; byte++) {
   byteOfCharacter[code] = byte;
 }
 
+/** The bytes as the vocabulary writes them; for words, which are short. */
+export const tokenOfBytes = (bytes: Uint8Array): string =>
+  String.fromCharCode(...Array.from(bytes, (byte) => characterOfByte[byte] as number));
+
 /** The bytes a token stands for; undefined when it holds a character outside the alphabet. */
 export function bytesOfToken(token: string): Uint8Array | undefined {
   const bytes = new Uint8Array(token.length);

@@ -5,7 +5,6 @@
 import * as library from "@huggingface/tokenizers";
 
 export interface LibraryTokenizer {
-  readonly pre_tokenizer: object | null;
   encode(text: string, options: { add_special_tokens: boolean }): { ids: (number | undefined)[] };
   decode(ids: number[]): string;
 }

@@ -13,12 +13,9 @@ export class PairTable {
 
   /** The pair's index, a new one if it is new. */
   index(left: number, right: number): number {
-    const mask = this.slots.length - 1;
-    let slot = hash(left, right) & mask;
-    for (let found = this.slots[slot] as number; found >= 0; found = this.slots[slot] as number) {
-      if (this.left[found] === left && this.right[found] === right) return found;
-      slot = (slot + 1) & mask;
-    }
+    const slot = this.probe(left, right);
+    const found = this.slots[slot] as number;
+    if (found >= 0) return found;
     const added = this.size++;
     this.left[added] = left;
     this.right[added] = right;
@@ -27,16 +24,27 @@ export class PairTable {
     return added;
   }
 
+  /** The pair's index, -1 for one that is not there. */
+  find(left: number, right: number): number {
+    return this.slots[this.probe(left, right)] as number;
+  }
+
+  /** The pair's slot, or the free one where it would go. */
+  private probe(left: number, right: number): number {
+    const mask = this.slots.length - 1;
+    let slot = hash(left, right) & mask;
+    for (let found = this.slots[slot] as number; found >= 0; found = this.slots[slot] as number) {
+      if (this.left[found] === left && this.right[found] === right) break;
+      slot = (slot + 1) & mask;
+    }
+    return slot;
+  }
+
   private grow(): void {
     this.left = resized(this.left, this.size * 2);
     this.right = resized(this.right, this.size * 2);
     this.slots = new Int32Array(this.size * 4).fill(-1);
-    const mask = this.slots.length - 1;
-    for (let i = 0; i < this.size; i++) {
-      let slot = hash(this.left[i] as number, this.right[i] as number) & mask;
-      while ((this.slots[slot] as number) >= 0) slot = (slot + 1) & mask;
-      this.slots[slot] = i;
-    }
+    for (let i = 0; i < this.size; i++) this.slots[this.probe(this.left[i] as number, this.right[i] as number)] = i;
   }
 }
 

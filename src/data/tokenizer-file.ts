@@ -1,4 +1,6 @@
 import { fail } from "../tensor/errors.js";
+import { type Data, idLimit, Place, shown } from "./json-place.js";
+import { SectionCheck } from "./tokenizer-sections.js";
 
 /** A tokenizer.json of Hugging Face's `tokenizers`, as far as it is looked at here; the rest is passed on. */
 export interface TokenizerFile {
@@ -27,13 +29,7 @@ export interface TokenizerModel {
 
 /** Gemma's file, the largest in use, has 33 million. */
 export const maxFileCharacters = 128 * 1024 * 1024;
-const maxTokens = 1 << 22;
-const maxTokenLength = 4096;
 const maxAdded = 1 << 16;
-const maxDepth = 32;
-const maxNodes = 1 << 20;
-
-type Data = Readonly<Record<string, unknown>>;
 
 /** JSON text -> data. @throws LayerwiseError "file" naming `where` when it is too long or not JSON. */
 export function parseJson(text: string, where: string): unknown {
@@ -65,40 +61,6 @@ export function checkTokenizerFile(value: unknown, where: string): TokenizerFile
   return { ...file, ...sections, model, added_tokens: added } as TokenizerFile;
 }
 
-class Place {
-  constructor(readonly where: string) {}
-
-  refuse(key: string, message: string): never {
-    return fail("file", `${this.where}: ${key}: ${message}`);
-  }
-
-  object(value: unknown, key: string): Data {
-    if (typeof value !== "object" || value === null || Array.isArray(value))
-      return this.refuse(key, `expected an object, got ${kind(value)}`);
-    return value as Data;
-  }
-
-  array(value: unknown, key: string): readonly unknown[] {
-    return Array.isArray(value) ? value : this.refuse(key, `expected a list, got ${kind(value)}`);
-  }
-
-  token(value: unknown, key: string): string {
-    if (typeof value !== "string") return this.refuse(key, `expected text, got ${kind(value)}`);
-    if (value.length > maxTokenLength)
-      this.refuse(key, `a token of ${value.length} characters; expected at most ${maxTokenLength}`);
-    return value;
-  }
-
-  id(value: unknown, key: string): number {
-    if (!Number.isInteger(value) || (value as number) < 0 || (value as number) >= maxTokens)
-      this.refuse(key, `the id is ${shown(value)}; expected a whole number from 0 to ${maxTokens - 1}`);
-    return value as number;
-  }
-}
-
-const kind = (value: unknown): string => (value === null ? "null" : Array.isArray(value) ? "a list" : typeof value);
-const shown = (value: unknown): string => JSON.stringify(value)?.slice(0, 80) ?? "undefined";
-
 function checkModel(model: Data, place: Place): TokenizerModel {
   const type = model.type ?? (model.merges === undefined ? undefined : "BPE");
   if (type !== "BPE" && type !== "WordPiece" && type !== "Unigram")
@@ -129,8 +91,8 @@ function checkVocabulary(vocab: Data, place: Place): void {
 function checkUnigram(model: Data, place: Place): void {
   const seen = new Set<string>();
   const vocab = place.array(model.vocab, "model.vocab");
-  if (vocab.length === 0 || vocab.length > maxTokens)
-    place.refuse("model.vocab", `${vocab.length} tokens; expected 1 to ${maxTokens}`);
+  if (vocab.length === 0 || vocab.length > idLimit)
+    place.refuse("model.vocab", `${vocab.length} tokens; expected 1 to ${idLimit}`);
   vocab.forEach((entry, i) => {
     const key = `model.vocab[${i}]`;
     const [token, score] = place.array(entry, key);
@@ -197,86 +159,4 @@ function checkSection(file: Data, key: string, place: Place): unknown {
   const section = file[key] ?? null;
   if (section !== null) new SectionCheck(place).visit(place.object(section, key), key, 0);
   return section;
-}
-
-const maxPattern = 16_384;
-const maxGrowth = 4096;
-
-/** Walks normalizers, splitters, processors and decoders. */
-class SectionCheck {
-  private nodes = 0;
-  /** How much longer all replacements together could make a text. */
-  private growth = 1;
-  constructor(private readonly place: Place) {}
-
-  visit(value: unknown, key: string, depth: number): void {
-    if (typeof value !== "object" || value === null) return;
-    if (depth > maxDepth) this.place.refuse(key, `nested deeper than ${maxDepth} levels`);
-    if (++this.nodes > maxNodes) this.place.refuse(key, `more than ${maxNodes} values`);
-    for (const [name, part] of Object.entries(value)) {
-      const path = `${key}.${name.slice(0, 80)}`;
-      if (name === "__proto__" || name === "constructor" || name === "prototype")
-        this.place.refuse(path, "this key is not allowed");
-      if (name === "Regex") this.pattern(part, path);
-      else if ((name === "content" || name === "prepend") && typeof part === "string") this.replacement(part, path);
-      this.visit(part, path, depth + 1);
-    }
-  }
-
-  private pattern(value: unknown, key: string): void {
-    const pattern = this.place.token(value, key);
-    if (pattern.length > maxPattern) this.place.refuse(key, `a pattern of ${pattern.length} characters`);
-    if (backtracks(pattern)) this.place.refuse(key, "a repetition inside a repetition, which may never end; refused");
-  }
-
-  private replacement(content: string, key: string): void {
-    this.growth *= Math.max(1, content.length);
-    if (this.growth > maxGrowth)
-      this.place.refuse(key, `replacements could make a text ${this.growth} times as long; at most ${maxGrowth}`);
-  }
-}
-
-/**
- * Whether a group that may be repeated without limit holds a choice or a repetition of no fixed count: the patterns
- * that can take time exponential in the text. `(?:\d{3})+` is fine, `(a+)+`, `(a|b)*` and `(a?)*` are not.
- */
-export function backtracks(pattern: string): boolean {
-  const groups: boolean[] = [];
-  let varies = false;
-  let closed: boolean | undefined;
-  for (let i = 0; i < pattern.length; i++) {
-    const inner = closed;
-    closed = undefined;
-    const character = pattern[i] as string;
-    if (character === "\\") i++;
-    else if (character === "[") i = classEnd(pattern, i);
-    else if (character === "(") {
-      groups.push(varies);
-      varies = false;
-      // What follows "(?" says which group it is and repeats nothing.
-      if (pattern[i + 1] === "?") i++;
-    } else if (character === ")") {
-      closed = varies;
-      varies = groups.pop() === true || varies;
-    } else if (character === "|") varies = groups.length > 0 || varies;
-    else {
-      const quantifier = /^(?:[*+?]|\{\d*,?\d*\})/.exec(pattern.slice(i, i + 24))?.[0];
-      if (quantifier === undefined) continue;
-      if (inner === true && /^[*+]$|,\}$/.test(quantifier)) return true;
-      if (!/^\{\d+\}$/.test(quantifier)) varies = true;
-      i += quantifier.length - 1;
-    }
-  }
-  return false;
-}
-
-/** The place of the bracket that closes the class begun at `start`; classes nest. */
-function classEnd(pattern: string, start: number): number {
-  let depth = 0;
-  for (let i = start; i < pattern.length; i++) {
-    if (pattern[i] === "\\") i++;
-    else if (pattern[i] === "[") depth++;
-    else if (pattern[i] === "]" && --depth === 0) return i;
-  }
-  return pattern.length;
 }

@@ -67,9 +67,8 @@ export class Tokenizer {
     this.bos = this.ids.get(bos_token ?? "");
     this.eos = this.ids.get(eos_token ?? "");
     this.pad = this.ids.get(pad_token ?? "");
-    const { pre_tokenizer: splitter } = this.library;
     const hasOwnSteps = Boolean(config.remove_space || config.do_lowercase_and_remove_accent);
-    this.words = hasOwnSteps ? undefined : WordEncoder.of(file, splitter, (word) => this.libraryIds(word, false));
+    this.words = hasOwnSteps ? undefined : WordEncoder.of(file, (word) => this.libraryIds(word, false));
   }
 
   /**

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { trainBytePair } from "../../src/data/byte-pair.js";
 import { chatTemplateOf } from "../../src/data/chat-template.js";
 import { text } from "../../src/data/text-files.js";
-import { backtracks } from "../../src/data/tokenizer-file.js";
 import { Tokenizer, writeTokenizer } from "../../src/data/tokenizer-files.js";
+import { backtracks } from "../../src/data/tokenizer-sections.js";
 
 const source = await readFile(new URL("../golden/tokenizers/text.txt", import.meta.url), "utf8");
 const trained = await trainBytePair([source], { vocabulary: 600, specials: ["<|endoftext|>", "<pad>"] });
@@ -148,6 +148,25 @@ describe("other kinds", () => {
     const pieces = ids.map((id) => stream.push(id));
     expect(pieces.join("") + stream.end()).toBe(decoded);
     expect(pieces.join("")).not.toContain("\uFFFD");
+  });
+
+  test("byte-level with a pattern that leaves text between its matches", () => {
+    const bytes = { type: "ByteLevel", add_prefix_space: false, use_regex: false };
+    const split = { type: "Split", pattern: { Regex: String.raw`\p{N}|\s+` }, behavior: "Isolated", invert: false };
+    const tokenizer = Tokenizer.from({ ...copy(), pre_tokenizer: { type: "Sequence", pretokenizers: [split, bytes] } });
+    const ids = tokenizer.encode("string12 string");
+    expect(ids.map((id) => tokenizer.tokenOf(id))).toEqual(["string", "1", "2", "Ġ", "string"]);
+  });
+
+  test("byte-level that takes words whole where it knows them, as Llama 3", () => {
+    const file = copy();
+    const model = { ...file.model, ignore_merges: true, merges: [["r", "e"]] };
+    const tokens = (text: string): unknown => {
+      const tokenizer = Tokenizer.from({ ...file, model });
+      return tokenizer.encode(text).map((id) => tokenizer.tokenOf(id));
+    };
+    expect(tokens("declare")).toEqual(["declare"]);
+    expect(tokens("declared")).toEqual(["d", "e", "c", "l", "a", "re", "d"]);
   });
 
   test("a text with what has no token is refused where there is no unk_token", () => {
