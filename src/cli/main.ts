@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { LayerwiseError } from "../tensor/errors.js";
+import { registerEvaluate } from "./evaluate.js";
 import { registerGenerate } from "./generate.js";
 import { registerGolden } from "./golden.js";
 import { registerInfo } from "./info.js";
@@ -36,6 +37,7 @@ registerTrain(program);
 registerRuns(program);
 registerTokenizer(program);
 registerInfo(program);
+registerEvaluate(program);
 registerGenerate(program);
 registerServe(program);
 
