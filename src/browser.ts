@@ -1,6 +1,10 @@
 /** What works everywhere: in Node and in the browser. */
 
+export type { RecordKind, RenderOptions } from "./data/render.js";
+export { type SampleBatch, type SampleBatchOptions, sampleBatches } from "./data/sample-batches.js";
+export { Samples, type TokenizedSamples, type TokenizeOptions, tokenizeRecords } from "./data/samples.js";
 export { text } from "./data/text.js";
+export type { ChatMessage, ChatTemplate, TextTokenizer } from "./data/text-tokenizer.js";
 export * as inspect from "./inspect/index.js";
 export * as nn from "./neural.js";
 export * as optim from "./optim/index.js";

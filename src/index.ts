@@ -1,5 +1,13 @@
 /** layerwise for Node: everything that works everywhere, and what needs a file system. */
 export * from "./browser.js";
+export {
+  type DataRecord,
+  type LocatedRecord,
+  locatedRecords,
+  type RecordFormat,
+  type RecordOptions,
+  readRecords,
+} from "./data/records.js";
 export { readSafetensors, writeSafetensors } from "./data/safetensors-file.js";
 export { text } from "./data/text-files.js";
 export type { TrainEvent } from "./train/events.js";
