@@ -66,7 +66,8 @@ export function registerTrain(program: Command): void {
 }
 
 async function train(path: string, { set = [], resume }: Options): Promise<void> {
-  const { config, yaml } = await readConfig(path, set);
+  const { config: read, yaml } = await readConfig(path, set);
+  const config = textConfig(read);
   // Before anything is written: a corpus that cannot be read leaves no run behind.
   const { path: paths, tokens, context, validation, separator } = config.data;
   const data = await text.open(paths as string | string[], {
@@ -123,7 +124,12 @@ async function train(path: string, { set = [], resume }: Options): Promise<void>
   }
 }
 
-function buildModel({ model, data: { context }, seed }: TrainConfig, data: TextData): GPT {
+type TextConfig = TrainConfig & { readonly data: NonNullable<TrainConfig["data"]> };
+
+const textConfig = ({ data, ...rest }: TrainConfig): TextConfig =>
+  data ? { ...rest, data } : fail("config", "train: datasets need a model with a tokenizer; give plain text as data");
+
+function buildModel({ model, data: { context }, seed }: TextConfig, data: TextData): GPT {
   const { kvHeads, norm, placement, mlp = "swiglu", hidden, positions, tieEmbeddings, ...sizes } = model;
   // Names are checked where they are used, which also suggests the nearest known one.
   return gpt({
@@ -159,7 +165,7 @@ const withHidden = (name: string, hidden: number): MLPFactory =>
   fail("config", `model.mlp: there is no "${name}"; known: ${Object.keys(mlps).join(", ")}`);
 
 async function fitOptions(
-  config: TrainConfig,
+  config: TextConfig,
   model: GPT,
   data: TextData,
   run: RunFolder,

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { recordFormats } from "../data/records.js";
 
 /** Every key of a training configuration, named as Hugging Face's trainer and axolotl name them. */
 
@@ -14,6 +15,24 @@ const data = z.strictObject({
   validation: z.number().min(0).lt(1).default(0.1),
   /** Cuts files into documents after each occurrence. */
   separator: name.optional(),
+});
+
+const messageNames = z.strictObject({ role: name.optional(), content: name.optional() });
+
+/** A set of records for fine-tuning. */
+const dataset = z.strictObject({
+  /** A file, folder or glob of .jsonl, .json, .csv, .tsv or .parquet, or a list of them. */
+  path: z.union([name, z.array(name).min(1)]),
+  /** completion: text; alpaca: instruction, input, output; chat_template: messages. Default: told by each record's fields. */
+  type: z.enum(["completion", "alpaca", "chat_template"]).optional(),
+  /** The files' format, where their names do not tell. */
+  ds_type: z.enum(recordFormats).optional(),
+  /** Where the text of a completion is (default "text"). */
+  field: name.optional(),
+  /** Where the messages of a chat are (default "messages" or "conversations"). */
+  field_messages: name.optional(),
+  /** What a message calls its role and content. */
+  message_property_mappings: messageNames.optional(),
 });
 
 const model = z.strictObject({
@@ -37,11 +56,26 @@ const model = z.strictObject({
 export const sections: Readonly<Record<string, readonly string[]>> = {
   data: Object.keys(data.shape),
   model: Object.keys(model.shape),
+  datasets: Object.keys(dataset.shape),
+  message_property_mappings: Object.keys(messageNames.shape),
 };
 
 export const schema = z
   .strictObject({
-    data,
+    /** Plain text to train on; either this or datasets. */
+    data: data.optional(),
+    /** Records to fine-tune on. */
+    datasets: z.array(dataset).min(1).optional(),
+    /** Most places in a row. A sample takes one token more: its last is only a target. */
+    sequence_len: count.default(512),
+    /** Several samples in a row, which do not see each other. */
+    sample_packing: z.boolean().default(false),
+    /** All rows sequence_len long; otherwise as long as their batch's longest, in four sizes. */
+    pad_to_sequence_len: z.boolean().default(false),
+    /** Learn prompts too. */
+    train_on_inputs: z.boolean().default(false),
+    /** Samples of the datasets held out: a share below 1, or a number of them. */
+    val_set_size: z.number().min(0).default(0),
     model: model.prefault({}),
     /** The folder of all runs; each run gets its own below it, and metrics go to runs.db in it. */
     output_dir: name.default("runs"),
@@ -77,6 +111,15 @@ export const schema = z
     on_non_finite: z.enum(["stop", "skip"]).default("stop"),
     backend: z.enum(["cpu", "webgpu", "wasm"]).optional(),
     threads: count.optional(),
+  })
+  .refine((c) => c.data !== undefined || c.datasets !== undefined, {
+    message: "data is missing; expected data (plain text) or datasets (records)",
+  })
+  .refine((c) => c.data === undefined || c.datasets === undefined, {
+    message: "data and datasets are both given; give one",
+  })
+  .refine((c) => c.val_set_size < 1 || Number.isInteger(c.val_set_size), {
+    message: "val_set_size is a share below 1, or a whole number of samples",
   })
   .refine((c) => c.warmup_steps === undefined || c.warmup_ratio === undefined, {
     message: "warmup_steps and warmup_ratio are both given; give one",
