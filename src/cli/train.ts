@@ -7,7 +7,7 @@ import { type GPT, gpt } from "../models/index.js";
 import { type MLPName, type NormOption, type PlacementName, type PositionsName, recompute } from "../nn/index.js";
 import { adam, adamW, type Ema, ema, lion, muon, sgd } from "../optim/index.js";
 import { crossEntropy, fail, type Tensor } from "../tensor/index.js";
-import { readConfig } from "../train/config.js";
+import { readConfig, type TrainConfig } from "../train/config.js";
 import { openDatabase } from "../train/database.js";
 import { type FitOptions, fit } from "../train/fit.js";
 import { matmulRate } from "../train/matmul-rate.js";
@@ -61,8 +61,9 @@ export function registerTrain(program: Command): void {
 }
 
 async function train(path: string, { set = [], resume }: Options): Promise<void> {
-  const { config: read, yaml, notices } = await readConfig(path, set);
-  refuseNotWired(read);
+  const { config: given, yaml, notices } = await readConfig(path, set);
+  refuseNotWired(given);
+  const read = textConfig(given);
   // Before anything is written: a corpus that cannot be read leaves no run behind.
   const { path: paths, tokens, context, validation, separator } = read.data;
   const data = await text.open(paths as string | string[], {
@@ -72,7 +73,7 @@ async function train(path: string, { set = [], resume }: Options): Promise<void>
     seed: read.seed,
     ...(separator && { separator }),
   });
-  const config = planSteps(read, data.windows());
+  const config = textConfig(planSteps(read, data.windows()));
   const wanted = resume ?? config.resumeFromCheckpoint;
   const database = await openDatabase(join(config.outputDir, "runs.db"));
   const latest = wanted === true ? (await database.runs())[0]?.id : wanted || undefined;
@@ -141,7 +142,14 @@ async function eventFile({ tensorboard, loggingDir }: PlannedConfig, run: RunFol
   return openEventFile(loggingDir === undefined ? run.tensorboard : join(loggingDir, run.id));
 }
 
-function buildModel({ model, data: { context }, seed }: PlannedConfig, data: TextData): GPT {
+type WithText<C> = C & { readonly data: NonNullable<TrainConfig["data"]> };
+
+const textConfig = <C extends TrainConfig>(config: C): WithText<C> =>
+  config.data
+    ? { ...config, data: config.data }
+    : fail("config", "train: datasets need a model with a tokenizer; give plain text as data");
+
+function buildModel({ model, data: { context }, seed }: WithText<PlannedConfig>, data: TextData): GPT {
   const { kvHeads, norm, placement, mlp = "swiglu", hidden, positions, tieEmbeddings, ...sizes } = model;
   // Names are checked where they are used, which also suggests the nearest known one.
   return gpt({
@@ -166,7 +174,7 @@ const defined = <T extends object>(options: T): { [K in keyof T]?: Exclude<T[K],
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
 
 async function fitOptions(
-  config: PlannedConfig,
+  config: WithText<PlannedConfig>,
   model: GPT,
   data: TextData,
   run: RunFolder,
