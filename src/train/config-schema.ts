@@ -19,7 +19,9 @@ const about = (description: string, ...examples: unknown[]) => ({ description, .
 
 const data = z.strictObject({
   path: z.union([name, z.array(name).min(1)]).meta(about("a file, folder or glob, or a list of them", "corpus.txt")),
-  tokens: name.default("bytes").meta(about("bytes, characters, or a folder with a tokenizer.json")),
+  tokens: name
+    .optional()
+    .meta(about("bytes, characters, or a tokenizer's folder; without it base_model's, or bytes", "bytes")),
   context: count.default(256).meta(about("tokens per window")),
   validation: decay.default(0.1).meta(about("share of the text that is held out")),
   separator: name.optional().meta(about("cuts files into documents after each occurrence", "<|endoftext|>")),
@@ -102,7 +104,7 @@ export const schema = z
     lora_target_modules: z
       .union([name, z.array(name).min(1)])
       .optional()
-      .meta(about("names of the linear maps that get one, or all-linear", ["q_proj", "v_proj"])),
+      .meta(about("names of the linear maps that get one; without it all-linear", ["q_proj", "v_proj"])),
     lora_target_linear: z.boolean().default(false).meta(about("every linear map but the head gets one")),
 
     output_dir: name.default("runs").meta(about("folder of all runs: one folder each, and runs.db with their metrics")),

@@ -1,6 +1,7 @@
 /**
  * From a configuration's `datasets` to what `fit` reads: batches by number, and a validation set.
  */
+import { packRows } from "../data/packing.js";
 import { keyedPermutation } from "../data/permutation.js";
 import { locatedRecords } from "../data/records.js";
 import type { RecordKind, RenderOptions } from "../data/render.js";
@@ -21,6 +22,8 @@ export interface SampleData {
   readonly data: (start: number) => AsyncIterable<SampleBatch>;
   /** Where samples are held out: the same batches each time, at most eval_batches of them. */
   readonly validation?: () => AsyncIterable<SampleBatch>;
+  /** Rows in the first pass; where samples are packed, the others may differ by a few. */
+  readonly rows: number;
   /** Samples and tokens on each side. */
   readonly counts: Readonly<Record<"train" | "validation", { readonly samples: number; readonly tokens: number }>>;
   /** Places in a row. */
@@ -70,6 +73,14 @@ export async function openSampleData(config: TrainConfig, options: SampleDataOpt
     ...(validation.length > 0 && {
       validation: () => firstOf(sampleBatches(samples, { ...rows, only: validation }), config.evalBatches),
     }),
+    rows: packing
+      ? packRows(
+          train.map((sample) => samples.length(sample) - 1),
+          context,
+          seed,
+          0,
+        ).length
+      : train.length,
     counts: { train: count(train), validation: count(validation) },
     context,
     notice: noticeOf(tokenized, context),

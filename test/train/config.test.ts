@@ -21,7 +21,7 @@ describe("a configuration", () => {
   test("needs only a path; the rest has defaults, in camelCase", () => {
     const { config } = parseConfig(minimal);
     expect(config).toMatchObject({
-      data: { path: "corpus.txt", tokens: "bytes", context: 256, validation: 0.1 },
+      data: { path: "corpus.txt", context: 256, validation: 0.1 },
       model: {},
       learningRate: 1e-3,
       microBatchSize: 8,
