@@ -9,7 +9,11 @@ export {
   chatTemplate,
   chatTemplateOf,
 } from "./data/chat-template.js";
+export type { RecordKind, RenderOptions } from "./data/render.js";
+export { type SampleBatch, type SampleBatchOptions, sampleBatches } from "./data/sample-batches.js";
+export { Samples, type TokenizedSamples, type TokenizeOptions, tokenizeRecords } from "./data/samples.js";
 export { text } from "./data/text.js";
+export type { TextTokenizer } from "./data/text-tokenizer.js";
 export { type TextStream, Tokenizer } from "./data/tokenizer.js";
 export * as inspect from "./inspect/index.js";
 export * as nn from "./neural.js";

@@ -2,22 +2,20 @@
 import { join, relative } from "node:path";
 import type { Command } from "commander";
 import { writeSafetensors } from "../data/safetensors-file.js";
-import { type TextData, text } from "../data/text-files.js";
-import { type GPT, gpt } from "../models/index.js";
-import { type MLPName, type NormOption, type PlacementName, type PositionsName, recompute } from "../nn/index.js";
-import { adam, adamW, type Ema, ema, lion, muon, sgd } from "../optim/index.js";
+import { type Ema, ema } from "../optim/index.js";
 import { crossEntropy, fail, type Tensor } from "../tensor/index.js";
 import { readConfig } from "../train/config.js";
+import { optimizerOf, scheduleOf, warmupOf } from "../train/config-optimizer.js";
 import { openDatabase } from "../train/database.js";
 import { type FitOptions, fit } from "../train/fit.js";
 import { matmulRate } from "../train/matmul-rate.js";
-import { refuseNotWired } from "../train/not-wired.js";
 import { type PlannedConfig, planSteps } from "../train/plan-steps.js";
+import { openRunData, type RunData } from "../train/run-data.js";
 import { createRun, lockRun, openRun, type RunFolder } from "../train/run-folder.js";
-import { type Schedule, schedule } from "../train/schedule.js";
 import { type EventFile, openEventFile } from "../train/tensorboard.js";
 import { printable } from "./step-line.js";
 import { terminalView } from "./terminal.js";
+import { isAdapterPath, makeTrained, openBase, saveTrained, type Trained } from "./train-model.js";
 
 interface Options {
   readonly set?: string[];
@@ -28,7 +26,7 @@ const help = `
 A configuration, with the keys of Hugging Face's trainer and axolotl (whose files are read, too). One with every
 key explained: layerwise init.
 
-  data:
+  data:                       # or datasets, records to fine-tune base_model on
     path: corpus.txt          # a file, folder, glob or .gz, or a list of them
     context: 128
   model:
@@ -47,6 +45,8 @@ Examples:
   $ layerwise train config.yaml --resume              go on with the latest run
   $ layerwise train config.yaml --resume <run id>     go on with that one
 
+At the end the run's folder holds model/, a checkpoint as on the Hugging Face hub, or with adapter: lora adapter/.
+
 Ctrl-C ends after the running step and saves; --resume goes on bit for bit.`;
 
 export function registerTrain(program: Command): void {
@@ -62,17 +62,10 @@ export function registerTrain(program: Command): void {
 
 async function train(path: string, { set = [], resume }: Options): Promise<void> {
   const { config: read, yaml, notices } = await readConfig(path, set);
-  refuseNotWired(read);
-  // Before anything is written: a corpus that cannot be read leaves no run behind.
-  const { path: paths, tokens, context, validation, separator } = read.data;
-  const data = await text.open(paths as string | string[], {
-    tokens,
-    context,
-    validation,
-    seed: read.seed,
-    ...(separator && { separator }),
-  });
-  const config = planSteps(read, data.windows());
+  // Before anything is written: what cannot be read leaves no run behind.
+  const base = await openBase(read);
+  const data = await openRunData(read, base);
+  const config = planSteps(read, data.rows);
   const wanted = resume ?? config.resumeFromCheckpoint;
   const database = await openDatabase(join(config.outputDir, "runs.db"));
   const latest = wanted === true ? (await database.runs())[0]?.id : wanted || undefined;
@@ -97,13 +90,13 @@ async function train(path: string, { set = [], resume }: Options): Promise<void>
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, interrupt);
   let board: EventFile | undefined;
   try {
-    const model = buildModel(config, data);
-    if (config.gradientCheckpointing) model.model.layers.forEach(recompute);
-    model.checkTraining({ warmup: warmupOf(config) });
+    const trained = makeTrained(config, data, base?.model);
+    trained.model.checkTraining({ warmup: warmupOf(config) });
     await database.startRun({ id: run.id, folder: run.path, config: JSON.stringify(config) });
-    process.stdout.write(headline(run, model, data, latest !== undefined, notices));
+    process.stdout.write(headline(run, trained, data, latest !== undefined, notices));
     let averaging: Ema | undefined;
-    const options = await fitOptions(config, model, data, run, latest !== undefined, abort.signal, (made) => {
+    let saved: string | undefined;
+    const options = await fitOptions(config, trained, data, run, latest !== undefined, abort.signal, (made) => {
       averaging = made;
     });
     board = await eventFile(config, run);
@@ -113,14 +106,13 @@ async function train(path: string, { set = [], resume }: Options): Promise<void>
         view.show(event);
         await board?.record(event);
       }
-      if (event.kind === "done") await database.endRun(run.id, event.reason);
-      if (event.kind === "done" && averaging)
-        await writeSafetensors(
-          join(run.path, "model-ema.safetensors"),
-          new Map([...(await model.stateDict()), ...(await averaging.stateDict())]),
-        );
+      if (event.kind !== "done") continue;
+      if (averaging && !trained.adapters) await saveAverages(run, trained, averaging);
+      if (event.reason === "finished") saved = await saveResult(config, run, trained, data, averaging);
+      await database.endRun(run.id, event.reason);
     }
     view.close();
+    if (saved !== undefined) process.stdout.write(`written: ${shown(saved)}\n`);
     if (abort.signal.aborted) process.stdout.write(`go on with: layerwise train ${path} --resume ${run.id}\n`);
   } catch (error) {
     await database.endRun(run.id, "failed");
@@ -141,62 +133,48 @@ async function eventFile({ tensorboard, loggingDir }: PlannedConfig, run: RunFol
   return openEventFile(loggingDir === undefined ? run.tensorboard : join(loggingDir, run.id));
 }
 
-function buildModel({ model, data: { context }, seed }: PlannedConfig, data: TextData): GPT {
-  const { kvHeads, norm, placement, mlp = "swiglu", hidden, positions, tieEmbeddings, ...sizes } = model;
-  // Names are checked where they are used, which also suggests the nearest known one.
-  return gpt({
-    ...defined(sizes),
-    ...defined({
-      kvHeads,
-      norm: norm as NormOption | undefined,
-      placement: placement as PlacementName | undefined,
-      positions: positions as PositionsName | undefined,
-      tieEmbeddings,
-    }),
-    mlp: mlp as MLPName,
-    ...(hidden !== undefined && { hidden }),
-    vocabulary: data.vocabulary,
-    context,
-    seed,
-  });
+/** All weights, the averaged ones in place of those trained. */
+async function saveAverages(run: RunFolder, { model }: Trained, averaging: Ema): Promise<void> {
+  const weights = new Map([...(await model.stateDict()), ...(await averaging.stateDict())]);
+  await writeSafetensors(join(run.path, "model-ema.safetensors"), weights);
 }
 
-/** Without the keys that are undefined, so that defaults apply. */
-const defined = <T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
-  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
+/** What others load: the weights that were evaluated, so the averaged ones where there are any. */
+async function saveResult(
+  config: PlannedConfig,
+  run: RunFolder,
+  trained: Trained,
+  data: RunData,
+  averaging: Ema | undefined,
+): Promise<string> {
+  await averaging?.swap();
+  try {
+    return await saveTrained(run.path, trained, data, config);
+  } finally {
+    await averaging?.swap();
+  }
+}
 
 async function fitOptions(
   config: PlannedConfig,
-  model: GPT,
-  data: TextData,
+  { model, adapters }: Trained,
+  data: RunData,
   run: RunFolder,
   resume: boolean,
   signal: AbortSignal,
   averaged: (made: Ema) => void,
 ): Promise<FitOptions> {
-  const {
-    microBatchSize: size,
-    gradientAccumulationSteps: accumulation,
-    maxSteps: steps,
-    seed,
-    backend,
-    threads,
-  } = config;
+  const { gradientAccumulationSteps: accumulation, maxSteps: steps, seed, backend, threads } = config;
   const engine = { ...(backend && { backend }), ...(threads !== undefined && { threads }) };
-  const tokensPerStep = size * accumulation * config.data.context;
+  const tokensPerStep = data.tokensPerBatch && data.tokensPerBatch * accumulation;
   return {
     model,
-    loss: (inputs) => crossEntropy(model.apply(inputs.tokens as Tensor), inputs.targets as Tensor),
-    data: (start) => data.batches({ size, steps: steps * accumulation, seed, start }),
-    ...(config.data.validation > 0 && {
-      validation: () =>
-        data.batches({
-          size,
-          steps: Math.min(config.evalBatches, Math.max(1, Math.floor(data.windows("validation") / size))),
-          seed: 0,
-          split: "validation",
-        }),
-    }),
+    loss: ({ tokens, targets, padding, segments, positions }) => {
+      const inputs = { ...(padding && { padding }), ...(segments && { segments }), ...(positions && { positions }) };
+      return crossEntropy(model.apply(tokens as Tensor, inputs), targets as Tensor);
+    },
+    data: (start) => data.batches(start, steps * accumulation),
+    ...(data.validation && { validation: data.validation }),
     optimizer: (parameters, learningRate) => {
       const optimizer = optimizerOf(config, parameters, learningRate);
       if (config.emaDecay === 0) return optimizer;
@@ -210,69 +188,43 @@ async function fitOptions(
     accumulation,
     ...(config.maxGradNorm > 0 && { clip: config.maxGradNorm }),
     evaluateEvery: config.evalSteps,
-    bytesPerToken: data.bytesPerToken,
+    ...(data.bytesPerToken !== undefined && { bytesPerToken: data.bytesPerToken }),
     checkpoints: run.checkpoints,
     checkpointEvery: config.saveSteps,
     keep: config.saveTotalLimit,
+    ...(adapters && { keepVariable: isAdapterPath }),
     resume,
     onNonFinite: config.onNonFinite,
     signal,
     seed,
-    tokensPerStep,
-    flops: { perStep: model.flopsPerToken(config.data.context) * tokensPerStep, peak: await matmulRate(engine) },
-    notes: { data: config.data },
+    ...(tokensPerStep && { tokensPerStep }),
+    // Rows of several lengths, and gradients of few of the weights, have no one number of operations.
+    ...(tokensPerStep &&
+      !adapters && {
+        flops: { perStep: model.flopsPerToken(data.context) * tokensPerStep, peak: await matmulRate(engine) },
+      }),
+    notes: { data: config.data ?? config.datasets },
     ...engine,
   };
 }
 
-type Make = FitOptions["optimizer"];
+const shown = (path: string): string => relative(process.cwd(), path) || path;
 
-function optimizerOf(config: PlannedConfig, ...[parameters, learningRate]: Parameters<Make>): ReturnType<Make> {
-  const { optimizer, weightDecay, adamBeta1, adamBeta2, adamEpsilon: eps } = config;
-  const betas = [adamBeta1, adamBeta2] as const;
-  // Gains and biases are not decayed, as is usual.
-  const groups = [
-    { match: "**.bias", options: { weightDecay: 0 } },
-    { match: "**norm.weight", options: { weightDecay: 0 } },
-  ];
-  const makers: Readonly<Record<string, () => ReturnType<Make>>> = {
-    adamw: () => adamW(parameters, { learningRate, betas, eps, weightDecay, groups }),
-    adam: () => adam(parameters, { learningRate, betas, eps }),
-    sgd: () => sgd(parameters, { learningRate, momentum: 0.9, weightDecay, groups }),
-    lion: () => lion(parameters, { learningRate, weightDecay, groups }),
-    // At AdamW's scale, so that one learning rate and one decay fit both halves.
-    muon: () =>
-      muon(parameters, {
-        learningRate,
-        weightDecay,
-        scale: "match-rms-adamw",
-        adamW: { betas, eps, weightDecay, groups },
-      }),
-  };
-  return (
-    makers[optimizer]?.() ??
-    fail("config", `optimizer is "${optimizer}"; expected one of ${Object.keys(makers).join(", ")}`)
-  );
-}
-
-const warmupOf = ({ warmupSteps, warmupRatio = 0, maxSteps }: PlannedConfig): number =>
-  warmupSteps ?? Math.round(warmupRatio * maxSteps);
-
-function scheduleOf(config: PlannedConfig): Schedule {
-  const { lrScheduler, maxSteps: steps, decaySteps: decay, minLrRatio: minimum } = config;
-  const warmup = warmupOf(config);
-  if (lrScheduler === "constant") return schedule.constant({ warmup });
-  if (lrScheduler === "wsd") return schedule.wsd({ steps, warmup, minimum, ...(decay !== undefined && { decay }) });
-  return schedule[lrScheduler]({ steps, warmup, minimum });
-}
-
-function headline(run: RunFolder, model: GPT, data: TextData, resumed: boolean, notices: readonly string[]): string {
-  const parameters = model.parameters().reduce((sum, { size }) => sum + size, 0);
+function headline(
+  run: RunFolder,
+  { model }: Trained,
+  { tokens, notice }: RunData,
+  resumed: boolean,
+  notices: readonly string[],
+): string {
+  const millions = (variables: Iterable<{ readonly size: number }>): string =>
+    ([...variables].reduce((sum, { size }) => sum + size, 0) / 1e6).toFixed(2);
+  const [learned, all] = [millions(model.parameters()), millions(model.namedVariables().values())];
   const lines = [
-    `${resumed ? "going on with" : "run"} ${run.id} in ${relative(process.cwd(), run.path) || run.path}`,
-    `${(parameters / 1e6).toFixed(2)} M parameters; ${data.lengths.train.toLocaleString("en")} tokens to train on, ${data.lengths.validation.toLocaleString("en")} held out`,
-    ...(data.notice ? [data.notice] : []),
-    ...notices.map((notice) => `note: ${printable(notice)}`),
+    `${resumed ? "going on with" : "run"} ${run.id} in ${shown(run.path)}`,
+    `${learned} M ${learned === all ? "parameters" : `of ${all} M parameters trained`}; ${tokens.train.toLocaleString("en")} tokens to train on, ${tokens.validation.toLocaleString("en")} held out`,
+    ...(notice ? [notice] : []),
+    ...notices.map((text) => `note: ${printable(text)}`),
   ];
   return `${lines.join("\n")}\n`;
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { recordFormats } from "../data/records.js";
 import { placementNames } from "../nn/index.js";
 
 /**
@@ -18,10 +19,36 @@ const about = (description: string, ...examples: unknown[]) => ({ description, .
 
 const data = z.strictObject({
   path: z.union([name, z.array(name).min(1)]).meta(about("a file, folder or glob, or a list of them", "corpus.txt")),
-  tokens: name.default("bytes").meta(about("bytes, characters, or a folder with a tokenizer.json")),
+  tokens: name
+    .optional()
+    .meta(about("bytes, characters, or a tokenizer's folder; without it base_model's, or bytes", "bytes")),
   context: count.default(256).meta(about("tokens per window")),
   validation: decay.default(0.1).meta(about("share of the text that is held out")),
   separator: name.optional().meta(about("cuts files into documents after each occurrence", "<|endoftext|>")),
+});
+
+const messageNames = z.strictObject({
+  role: name.optional().meta(about("key of a message's role", "from")),
+  content: name.optional().meta(about("key of a message's content", "value")),
+});
+
+const dataset = z.strictObject({
+  path: z
+    .union([name, z.array(name).min(1)])
+    .meta(about("a .jsonl, .json, .csv, .tsv or .parquet, a folder or glob, or a list", "chats.jsonl")),
+  type: z
+    .enum(["completion", "alpaca", "chat_template"])
+    .optional()
+    .meta(about("completion, alpaca or chat_template; without it by the fields", "chat_template")),
+  ds_type: z
+    .enum(recordFormats)
+    .optional()
+    .meta(about("the files' format, where their names do not tell", recordFormats[0])),
+  field: name.optional().meta(about("where the text of a completion is; without it text", "text")),
+  field_messages: name.optional().meta(about("where a chat is; without it messages or conversations", "messages")),
+  message_property_mappings: messageNames
+    .optional()
+    .meta(about("what a message calls its role and content", { role: "from", content: "value" })),
 });
 
 const model = z.strictObject({
@@ -44,11 +71,26 @@ const model = z.strictObject({
 export const sections: Readonly<Record<string, readonly string[]>> = {
   data: Object.keys(data.shape),
   model: Object.keys(model.shape),
+  datasets: Object.keys(dataset.shape),
+  message_property_mappings: Object.keys(messageNames.shape),
 };
 
 export const schema = z
   .strictObject({
-    data: data.meta(about("what is learned from")),
+    data: data.optional().meta(about("plain text to learn from; either this or datasets")),
+    datasets: z.array(dataset).min(1).optional().meta(about("records to fine-tune on, instead of data")),
+    sequence_len: count.default(512).meta(about("of datasets: most places in a row; longer samples are cut")),
+    sample_packing: z.boolean().default(false).meta(about("several samples in a row, which do not see each other")),
+    pad_to_sequence_len: z
+      .boolean()
+      .default(false)
+      .meta(about("rows all sequence_len long, not as their batch's longest")),
+    train_on_inputs: z.boolean().default(false).meta(about("learns prompts too, not answers alone")),
+    val_set_size: z
+      .number()
+      .min(0)
+      .default(0)
+      .meta(about("samples of datasets held out: a share below 1, or a number")),
     model: model.prefault({}).meta(about("the network")),
 
     base_model: name.optional().meta(about("folder of a checkpoint to start from, instead of model", "./llama-3.2-1b")),
@@ -62,7 +104,7 @@ export const schema = z
     lora_target_modules: z
       .union([name, z.array(name).min(1)])
       .optional()
-      .meta(about("names of the linear maps that get one, or all-linear", ["q_proj", "v_proj"])),
+      .meta(about("names of the linear maps that get one; without it all-linear", ["q_proj", "v_proj"])),
     lora_target_linear: z.boolean().default(false).meta(about("every linear map but the head gets one")),
 
     output_dir: name.default("runs").meta(about("folder of all runs: one folder each, and runs.db with their metrics")),
@@ -112,6 +154,15 @@ export const schema = z
     on_non_finite: z.enum(["stop", "skip"]).default("stop").meta(about("what a loss that is not finite does")),
     backend: z.enum(["cpu", "webgpu", "wasm"]).optional().meta(about("the engine; without it the best one", "cpu")),
     threads: count.optional().meta(about("of the engine; without it the machine's cores", 2)),
+  })
+  .refine((c) => c.data !== undefined || c.datasets !== undefined, {
+    message: "data is missing; expected data (plain text) or datasets (records)",
+  })
+  .refine((c) => c.data === undefined || c.datasets === undefined, {
+    message: "data and datasets are both given; give one",
+  })
+  .refine((c) => c.val_set_size < 1 || Number.isInteger(c.val_set_size), {
+    message: "val_set_size is a share below 1, or a whole number of samples",
   })
   .refine((c) => c.warmup_steps === undefined || c.warmup_ratio === undefined, {
     message: "warmup_steps and warmup_ratio are both given; give one",

@@ -49,6 +49,7 @@ export type TemplateName = keyof typeof templates;
 
 /** The keys that begin a new paragraph of the file. */
 const paragraphs = new Set([
+  "sequence_len",
   "base_model",
   "output_dir",
   "max_steps",

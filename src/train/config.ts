@@ -9,8 +9,8 @@ import { type ConfigFile, schema, sections } from "./config-schema.js";
 import { applyOverride, parseStrictYaml } from "./strict-yaml.js";
 
 type Camel<S extends string> = S extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : S;
-type CamelKeys<T> = T extends readonly unknown[]
-  ? T
+type CamelKeys<T> = T extends readonly (infer E)[]
+  ? CamelKeys<E>[]
   : T extends object
     ? { [K in keyof T as K extends string ? Camel<K> : K]: CamelKeys<T[K]> }
     : T;
@@ -109,7 +109,9 @@ const otherNames: Readonly<Record<string, string>> = {
 };
 
 function unknownKey(path: readonly PropertyKey[], key: string): string {
-  const known = path.length === 0 ? Object.keys(schema.shape) : (sections[String(path[0])] ?? []);
+  // In a list of sections the last name counts: datasets.0.pth is a key of datasets.
+  const section = path.findLast((part) => typeof part === "string");
+  const known = section === undefined ? Object.keys(schema.shape) : (sections[String(section)] ?? []);
   const prefix = path.map((part) => `${String(part)}.`).join("");
   const habit = otherNames[key];
   if (habit && path.length === 0) return `unknown key "${key}" (here it is ${habit})`;
@@ -119,7 +121,8 @@ function unknownKey(path: readonly PropertyKey[], key: string): string {
 }
 
 function camelKeys<T>(value: T): CamelKeys<T> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return value as CamelKeys<T>;
+  if (Array.isArray(value)) return value.map(camelKeys) as CamelKeys<T>;
+  if (typeof value !== "object" || value === null) return value as CamelKeys<T>;
   const entries = Object.entries(value).map(([key, inner]) => [camel(key), camelKeys(inner)]);
   return Object.fromEntries(entries) as CamelKeys<T>;
 }

@@ -40,6 +40,8 @@ export interface FitOptions {
   readonly checkpoints?: string;
   readonly checkpointEvery?: number;
   readonly keep?: number;
+  /** Which of the model's variables, by path, checkpoints hold (default all): not those that stay as they were loaded. */
+  readonly keepVariable?: (path: string) => boolean;
   /** Go on from the newest whole checkpoint, if there is one. */
   readonly resume?: boolean;
   /** Recorded in checkpoints: what else a run needs to know about itself. */

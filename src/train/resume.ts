@@ -1,7 +1,7 @@
 /** A running training as a checkpoint, and back: bit for bit, or said where it cannot be. */
 import { fail, formatShape, type NDArray, sameShape, type Variable } from "../tensor/index.js";
 import { latestCheckpoint, loadCheckpoint, saveCheckpoint } from "./checkpoint.js";
-import type { Trainer } from "./fit.js";
+import type { FitOptions, Trainer } from "./fit.js";
 
 export interface Saved {
   /** Updates done. */
@@ -12,6 +12,9 @@ export interface Saved {
 
 const values = async (variables: Iterable<readonly [string, Variable]>): Promise<Map<string, NDArray>> =>
   new Map(await Promise.all(Array.from(variables, async ([name, variable]) => [name, await variable.data()] as const)));
+
+const modelState = ({ model, keepVariable = () => true }: FitOptions): Map<string, Variable> =>
+  new Map([...model.namedVariables()].filter(([path]) => keepVariable(path)));
 
 /** Writes a checkpoint; gives its folder. */
 export async function save(
@@ -24,7 +27,7 @@ export async function save(
     folder,
     {
       step,
-      model: await options.model.stateDict(),
+      model: await values(modelState(options)),
       optimizer: await values(optimizer.state()),
       // Positions of the random streams, so that dropout goes on where it stopped.
       state: {
@@ -50,7 +53,7 @@ export async function restore(
   if (path === undefined) return undefined;
   const { step, model, optimizer, state } = await loadCheckpoint(path);
   const { options, update, gather } = trainer;
-  load(`${path}/model.safetensors`, options.model.namedVariables(), model);
+  load(`${path}/model.safetensors`, modelState(options), model);
   load(`${path}/optimizer.safetensors`, trainer.optimizer.state(), optimizer);
   const {
     batch,

@@ -1,26 +1,51 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { registerTrain } from "../../src/cli/train.js";
+import { characterTokenizerFile } from "../../src/data/plain-tokenizers.js";
+import { fromPretrained } from "../../src/data/pretrained-files.js";
+import { readSafetensors } from "../../src/data/safetensors-file.js";
+import { text } from "../../src/data/text-files.js";
+import { Tokenizer, writeTokenizer } from "../../src/data/tokenizer-files.js";
+import { adapt } from "../../src/index.js";
 import { readEvents } from "../support/event-file.js";
 
 let folder = "";
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "train-"));
   await writeFile(join(folder, "corpus.txt"), "the quick brown fox jumps over the lazy dog. ".repeat(60));
+  const chats = ["one", "two", "three", "four", "five", "six", "seven", "eight"].map((word) => ({
+    messages: [
+      { role: "system", content: "." },
+      { role: "user", content: "hi" },
+      { role: "assistant", content: word },
+    ],
+  }));
+  await writeFile(join(folder, "chats.jsonl"), chats.map((chat) => JSON.stringify(chat)).join("\n"));
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-async function train(keys: string, ...args: string[]): Promise<string> {
+interface Parts {
+  readonly data?: string;
+  readonly model?: string;
+  readonly args?: readonly string[];
+}
+
+async function train(keys: string, ...given: (string | Parts)[]): Promise<string> {
   const path = join(folder, "config.yaml");
-  const output = JSON.stringify(join(folder, "runs"));
+  const parts = given.find((part) => typeof part === "object") ?? {};
+  const args = [...given.filter((part) => typeof part === "string"), ...(parts.args ?? [])];
+  const {
+    data = `data: { path: ${JSON.stringify(join(folder, "corpus.txt"))}, context: 16 }`,
+    model = keys.includes("model:") ? "" : "model: { layers: 1, width: 16, heads: 2 }",
+  } = parts;
   await writeFile(
     path,
-    `data: { path: ${JSON.stringify(join(folder, "corpus.txt"))}, context: 16 }
-model: { layers: 1, width: 16, heads: 2 }
-output_dir: ${output}
+    `${data}
+${model}
+output_dir: ${JSON.stringify(join(folder, "runs"))}
 micro_batch_size: 2
 eval_batches: 1
 backend: cpu
@@ -95,13 +120,153 @@ describe("train", () => {
     expect(output).toContain("\nnote: wandb_project: metrics stay on this machine");
     expect(output).toContain("\nnote: flash_attention: ");
   });
+});
 
-  test("refuses to start from a checkpoint, which it cannot yet, and leaves no run behind", async () => {
+const chat = "test/golden/checkpoints/llama-chat";
+const read = async (...path: string[]) => (await readSafetensors(join(folder, "runs", ...path))).tensors;
+
+describe("what a run leaves behind", () => {
+  test("model/ loads with the weights of the last checkpoint, and its tokenizer gives bytes", async () => {
+    const output = await train("max_steps: 2\nmodel: { layers: 1, width: 16, heads: 2, tie_embeddings: true }");
+    const path = join(folder, "runs", idOf(output), "model");
+    expect(output).toContain(`written: ${relative(process.cwd(), path)}\n`);
+    const loaded = await fromPretrained(path);
+    expect(loaded.config).toMatchObject({ vocabulary: 256, context: 16 });
+    expect(await loaded.stateDict()).toEqual(await read(idOf(output), "checkpoints/checkpoint-2/model.safetensors"));
+    const tokenizer = await Tokenizer.open(path);
+    expect(tokenizer.encode("é fox")).toEqual([...Buffer.from("é fox")]);
+  });
+
+  test("with an average, model/ holds the averaged weights", async () => {
+    const id = idOf(await train("max_steps: 3\nema_decay: 0.9\nlearning_rate: 0.01"));
+    const loaded = await (await fromPretrained(join(folder, "runs", id, "model"))).stateDict();
+    expect(loaded).toEqual(await read(id, "model-ema.safetensors"));
+    expect(loaded).not.toEqual(await read(id, "checkpoints/checkpoint-3/model.safetensors"));
+  });
+
+  test("a model that is no Llama, of characters, loads as well; its tokenizer gives the corpus's ids", async () => {
+    const path = join(folder, "corpus.txt");
+    const data = `data: { path: ${JSON.stringify(path)}, context: 16, tokens: characters }`;
+    const model = "model: { layers: 2, width: 16, heads: 2, placement: peri, norm: layer, positions: learned }";
+    const id = idOf(await train("max_steps: 1\n", { data, model }));
+    const loaded = await fromPretrained(join(folder, "runs", id, "model"));
+    expect(await loaded.stateDict()).toEqual(await read(id, "checkpoints/checkpoint-1/model.safetensors"));
+    const corpus = await text.open(path, { tokens: "characters", context: 16 });
+    const tokenizer = await Tokenizer.open(join(folder, "runs", id, "model"));
+    expect(tokenizer.encode("the lazy fox.")).toEqual([...corpus.encode("the lazy fox.")]);
+    await corpus.close();
+  });
+
+  test("a run that is stopped leaves neither; gone on with, it leaves the model", async () => {
+    const before = process.listeners("SIGTERM");
+    const running = train("max_steps: 100000");
+    await vi.waitFor(() => expect(process.listeners("SIGTERM").length).toBeGreaterThan(before.length), 10_000);
+    for (const listener of process.listeners("SIGTERM")) if (!before.includes(listener)) listener("SIGTERM");
+    const output = await running;
+    const [, step] = /interrupted: step (\d+)/.exec(output) ?? [];
+    expect(await readdir(join(folder, "runs", idOf(output)))).not.toContain("model");
+    await train(`max_steps: ${Number(step) + 1}`, "--resume", idOf(output));
+    expect(await readdir(join(folder, "runs", idOf(output)))).toContain("model");
+  });
+});
+
+describe("from a checkpoint", () => {
+  const withChats = (keys: string, ...args: string[]) =>
+    train(`base_model: ${chat}\nsequence_len: 48\nlearning_rate: 0.01\n${keys}`, {
+      data: `datasets: [{ path: ${JSON.stringify(join(folder, "chats.jsonl"))}, type: chat_template }]`,
+      model: "",
+      args,
+    });
+  const losses = (output: string) => [...output.matchAll(/^step .*? loss (\S+)/gm)].map(([, loss]) => Number(loss));
+
+  test.each(["", "sample_packing: true"])("learns chats; model/ goes on with them %s", async (packing) => {
+    const output = await withChats(`max_steps: 8\nval_set_size: 2\n${packing}`);
+    const id = idOf(output);
+    const seen = losses(output);
+    expect(seen).toHaveLength(8);
+    expect(seen.at(-1)).toBeLessThan((seen[0] as number) - 0.5);
+    const path = join(folder, "runs", id, "model");
+    const loaded = await fromPretrained(path);
+    expect(await loaded.stateDict()).toEqual(await read(id, "checkpoints/checkpoint-8/model.safetensors"));
+    const [ours, theirs] = [await Tokenizer.open(path), await Tokenizer.open(chat)];
+    expect(ours.encode("count one")).toEqual(theirs.encode("count one"));
+    expect(ours.config.chat_template).toEqual(theirs.config.chat_template);
+  });
+
+  test("counts epochs in rows of the datasets", async () => {
+    expect(await withChats("num_epochs: 2")).toContain("finished: step 8 ");
+  });
+
+  test("a LoRA run leaves an adapter that loads on the base, which it did not change", async () => {
+    const output = await withChats("adapter: lora\nlora_r: 4\nlora_target_modules: [q_proj, v_proj]\nmax_steps: 4");
+    const id = idOf(output);
+    expect(output).toMatch(/M of \S+ M parameters trained;/);
+    expect(await readdir(join(folder, "runs", id))).not.toContain("model");
+    const base = await fromPretrained(chat);
+    const before = await base.stateDict();
+    const adapters = await adapt.loadAdapter(base, join(folder, "runs", id, "adapter"));
+    const after = await base.stateDict();
+    for (const [name, value] of before) expect(after.get(name), name).toEqual(value);
+    const checkpoint = await read(id, "checkpoints/checkpoint-4/model.safetensors");
+    expect([...checkpoint.keys()].every((name) => name.includes(".lora_"))).toBe(true);
+    const values = await adapters.stateDict("default");
+    expect(values.size).toBe(8);
+    for (const [name, value] of values) {
+      expect(checkpoint.get(name.replace(/\.weight$/, ".default.weight")), name).toEqual(value);
+      if (name.includes("lora_B")) expect((value.data as Float32Array).some((b) => b !== 0)).toBe(true);
+    }
+  });
+
+  test("a LoRA run goes on as if it had not stopped", async () => {
+    const keys = "adapter: lora\nlora_dropout: 0.1\nlr_scheduler: constant\n";
+    const whole = idOf(await withChats(`${keys}max_steps: 4`));
+    const half = idOf(await withChats(`${keys}max_steps: 2`));
+    expect(idOf(await withChats(`${keys}max_steps: 4`, "--resume", half))).toBe(half);
+    const file = "adapter/adapter_model.safetensors";
+    expect(await read(half, file)).toEqual(await read(whole, file));
+  });
+
+  test("text is read with the checkpoint's tokens, or those that are named", async () => {
+    const data = (more: string) =>
+      `data: { path: ${JSON.stringify(join(folder, "corpus.txt"))}, context: 16, validation: 0${more} }`;
+    const tokensOf = async (more: string) => {
+      const output = await train(`base_model: ${chat}\nmax_steps: 1\n`, { data: data(more), model: "" });
+      return Number(/; ([\d,]+) tokens to train on/.exec(output)?.[1]?.replace(",", ""));
+    };
+    const { length } = (await Tokenizer.open(chat)).encode(await readFile(join(folder, "corpus.txt"), "utf8"), {
+      specials: false,
+    });
+    expect(await tokensOf("")).toBe(length);
+    expect(await tokensOf(", tokens: bytes")).toBe(2700);
+  });
+
+  test.each([
+    ["a row longer than the model takes", { data: "datasets: [{ path: a }]" }, "sequence_len is 512; base_model"],
+    ["a window longer than that", { data: "data: { path: a, context: 65 }" }, "takes 64 tokens at most"],
+    ["sizes beside it", { model: "model: { layers: 2 }" }, "model.layers is given with base_model"],
+  ])("refuses %s, and leaves no run behind", async (_, parts, message) => {
     const before = await readdir(join(folder, "runs"));
-    await expect(train("base_model: ./llama\nadapter: lora")).rejects.toMatchObject({
+    await expect(train(`base_model: ${chat}`, { model: "", ...parts })).rejects.toMatchObject({
       code: "config",
-      message: expect.stringContaining('base_model is "./llama"'),
+      message: expect.stringContaining(message),
     });
     expect(await readdir(join(folder, "runs"))).toEqual(before);
+  });
+
+  test("refuses a tokenizer with more tokens than the model, with both numbers", async () => {
+    const words = join(folder, "words");
+    await mkdir(words, { recursive: true });
+    await writeTokenizer(
+      words,
+      characterTokenizerFile(Array.from({ length: 400 }, (_, i) => String.fromCodePoint(32 + i))),
+    );
+    const data = `data: { path: ${JSON.stringify(join(folder, "corpus.txt"))}, context: 16, tokens: ${JSON.stringify(words)} }`;
+    await expect(train(`base_model: ${chat}`, { data, model: "" })).rejects.toThrow(
+      /has 400 tokens, more than the 384 of base_model/,
+    );
+  });
+
+  test("refuses datasets without a checkpoint", async () => {
+    await expect(train("", { data: "datasets: [{ path: a }]" })).rejects.toThrow("datasets need base_model");
   });
 });

@@ -44,7 +44,7 @@ describe.each(names)("the template %s", (name) => {
   });
 
   test("lists every key once, set or commented out", () => {
-    const listed = [...text.matchAll(/^ *(?:# )?([a-z_0-9]+):/gm)].map(([, key]) => key as string);
+    const listed = [...text.matchAll(/^ *(?:# *)?(?:- )?([a-z_0-9]+):/gm)].map(([, key]) => key as string);
     const keys = configKeys.flatMap((key) => [key.name, ...(key.keys ?? []).map((inner) => inner.name)]);
     expect(listed).toEqual(keys);
   });

@@ -21,7 +21,7 @@ describe("a configuration", () => {
   test("needs only a path; the rest has defaults, in camelCase", () => {
     const { config } = parseConfig(minimal);
     expect(config).toMatchObject({
-      data: { path: "corpus.txt", tokens: "bytes", context: 256, validation: 0.1 },
+      data: { path: "corpus.txt", context: 256, validation: 0.1 },
       model: {},
       learningRate: 1e-3,
       microBatchSize: 8,
@@ -49,6 +49,31 @@ max_grad_norm: 0.5
     expect(config).toMatchObject({ learningRate: 3e-4, gradientAccumulationSteps: 2, resumeFromCheckpoint: true });
   });
 
+  test("takes datasets as axolotl writes them", () => {
+    const { config, yaml } = parseConfig(`
+datasets:
+  - { path: [a.jsonl, "more/*.parquet"], type: alpaca }
+  - path: chats.json
+    type: chat_template
+    ds_type: jsonl
+    field_messages: talk
+    message_property_mappings: { role: from, content: value }
+sequence_len: 2048
+sample_packing: true
+train_on_inputs: true
+val_set_size: 0.05
+`);
+    expect(config).toMatchObject({ sequenceLen: 2048, samplePacking: true, padToSequenceLen: false, valSetSize: 0.05 });
+    expect(config.datasets?.[1]).toEqual({
+      path: "chats.json",
+      type: "chat_template",
+      dsType: "jsonl",
+      fieldMessages: "talk",
+      messagePropertyMappings: { role: "from", content: "value" },
+    });
+    expect(parseConfig(yaml).config).toEqual(config);
+  });
+
   test("written with its defaults reads back as the same", () => {
     const { config, yaml } = parseConfig(minimal, ["seed=7"]);
     expect(parseConfig(yaml).config).toEqual(config);
@@ -71,7 +96,7 @@ max_grad_norm: 0.5
 
 describe("refused, with the key, what came and what was expected:", () => {
   test.each<[string, string, string]>([
-    ["an empty file", "", "data is missing; expected keys and values"],
+    ["an empty file", "", "data is missing; expected data (plain text) or datasets (records)"],
     ["a list", "- a\n", 'expected keys and values, e.g. "learning_rate: 1e-3"'],
     ["a misspelt key", `${minimal}learning_rat: 1`, 'unknown key "learning_rat" (did you mean "learning_rate"?'],
     [
@@ -89,6 +114,30 @@ describe("refused, with the key, what came and what was expected:", () => {
       "a scheduler it does not know",
       `${minimal}lr_scheduler: cos`,
       'lr_scheduler is "cos"; expected one of constant, linear',
+    ],
+    ["datasets and data", `${minimal}datasets: [{ path: a }]`, "data and datasets are both given; give one"],
+    ["no datasets", "datasets: []", "datasets is []"],
+    ["a dataset without a path", "datasets: [{ type: alpaca }]", "datasets.0.path is missing"],
+    [
+      "a type of another tool",
+      "datasets: [{ path: a, type: sharegpt }]",
+      "expected one of completion, alpaca, chat_template",
+    ],
+    [
+      "a typo in a dataset",
+      "datasets: [{ path: a, feild: b }]",
+      'unknown key "datasets.0.feild" (did you mean "field"?',
+    ],
+    [
+      "a typo in a mapping",
+      "datasets: [{ path: a, message_property_mappings: { rol: from } }]",
+      'unknown key "datasets.0.message_property_mappings.rol" (did you mean "role"?',
+    ],
+    ["a typo beside the datasets", "datasets: [{ path: a }]\nsequence_length: 4", 'did you mean "sequence_len"?'],
+    [
+      "one and a half samples held out",
+      "datasets: [{ path: a }]\nval_set_size: 1.5",
+      "val_set_size is a share below 1",
     ],
     ["a path that is a number", "data: { path: 3 }", "data.path is 3; expected text or a list"],
     ["null", `${minimal}seed: null`, "seed is null; expected a number"],
