@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { LayerwiseError } from "../tensor/errors.js";
 import { registerEvaluate } from "./evaluate.js";
+import { registerExport } from "./export.js";
 import { registerGenerate } from "./generate.js";
 import { registerGolden } from "./golden.js";
 import { registerInfo } from "./info.js";
@@ -38,6 +39,7 @@ registerRuns(program);
 registerTokenizer(program);
 registerInfo(program);
 registerEvaluate(program);
+registerExport(program);
 registerGenerate(program);
 registerServe(program);
 

@@ -68,7 +68,7 @@ export interface SaveOptions {
 }
 
 /** Files that belong to a checkpoint and do not depend on its weights. */
-const companions = [
+export const companions = [
   "generation_config.json",
   "tokenizer.json",
   "tokenizer_config.json",

@@ -148,7 +148,7 @@ interface Traced {
 }
 
 /** Run `fn` on input tensors of these shapes, and gather all that the program must compute, by name. */
-function traceProgram(
+export function traceProgram(
   fn: (inputs: never) => Outputs,
   feeds: Readonly<Record<string, { shape: Shape; dtype: DType }>>,
   passes: boolean,

@@ -1,0 +1,106 @@
+/**
+ * A language model as ONNX in the layout that transformers.js loads: inputs `input_ids`, `attention_mask`,
+ * `position_ids` and `past_key_values.N.key` / `.value`, outputs `logits` and `present.N.key` / `.value`, of any batch
+ * and length.
+ */
+import type { GraphProto, ModelProto, TensorProto } from "../compile/onnx/onnx_pb.js";
+import type { GPT } from "../models/index.js";
+import type { Attention, KeyValueCache } from "../nn/index.js";
+import { type DynamicInput, dynamicModel } from "../runtime/dynamic.js";
+import { concat, fail, type NDArray, type Tensor, where } from "../tensor/index.js";
+import { type WeightBits, withWeights } from "./quantized-weights.js";
+
+/** As transformers.js calls them: its `dtype`, and what it adds to the file's name. */
+export const exportTypes = { fp32: "", fp16: "_fp16", q8: "_quantized", q4: "_q4" } as const;
+export type ExportType = keyof typeof exportTypes;
+
+const weightKinds: Record<ExportType, "float32" | "float16" | WeightBits> = {
+  fp32: "float32",
+  fp16: "float16",
+  q8: 8,
+  q4: 4,
+};
+
+export interface ExportedModel {
+  /** Without its weights. */
+  readonly model: ModelProto;
+  readonly weights: readonly TensorProto[];
+}
+
+export interface ExportOptions {
+  readonly dtype?: ExportType;
+  /** Positions that can be used (default: the context, at most 8192): tables of angles are this long. */
+  readonly maxLength?: number;
+}
+
+/** Hidden from every query. */
+const never = 2 ** 30;
+
+/** Throws where the model depends on the size of its input in a way that one graph cannot have. */
+export async function exportLanguageModel(model: GPT, options: ExportOptions = {}): Promise<ExportedModel> {
+  const { dtype = "fp32", maxLength = Math.min(model.config.context, 8192) } = options;
+  const layers = attentionLayers(model);
+  const past = layers.flatMap(({ kvHeads, headWidth }, l) =>
+    ["key", "value"].map((part): [string, DynamicInput] => [
+      `past_key_values.${l}.${part}`,
+      { dtype: "float32", shape: ["batch_size", kvHeads, "past_sequence_length", headWidth] },
+    ]),
+  );
+  const inputs: Record<string, DynamicInput> = {
+    input_ids: { dtype: "int64", shape: ["batch_size", "sequence_length"] },
+    attention_mask: { dtype: "int64", shape: ["batch_size", "total_sequence_length"] },
+    position_ids: { dtype: "int64", shape: ["batch_size", "sequence_length"] },
+    ...Object.fromEntries(past),
+  };
+  const sums = { total_sequence_length: ["past_sequence_length", "sequence_length"] };
+  const lowered = dynamicModel(
+    (given: Record<string, Tensor>) => forward(model, layers, given, maxLength),
+    inputs,
+    sums,
+    "model",
+  );
+  const values = new Map<string, NDArray>();
+  for (const [variable, name] of lowered.variables) values.set(name, await variable.data());
+  const graph = lowered.model.graph as GraphProto;
+  const whole = withWeights(
+    { ...graph, input: graph.input.filter(({ name }) => !values.has(name)) },
+    values,
+    weightKinds[dtype],
+  );
+  return { model: { ...lowered.model, graph: whole.graph }, weights: whole.weights };
+}
+
+function attentionLayers(model: GPT): Attention[] {
+  return model.model.layers.map(({ self_attn }, l) =>
+    "kvHeads" in self_attn
+      ? (self_attn as unknown as Attention)
+      : fail("argument", `export: model.layers.${l}.self_attn keeps no keys and values that could be passed on`),
+  );
+}
+
+function forward(
+  model: GPT,
+  layers: readonly Attention[],
+  given: Readonly<Record<string, Tensor>>,
+  length: number,
+): Record<string, Tensor> {
+  const input = (name: string): Tensor => given[name] ?? fail("trace", `export: no input "${name}"`);
+  const mask = input("attention_mask").cast("int32"); // [batch, total]
+  const places = mask.cumsum(-1).sub(1);
+  const keyPositions = where(mask.equal(1), places, never);
+  const present: Record<string, Tensor> = {};
+  const cache: KeyValueCache = {
+    length,
+    update(layer, keys, values) {
+      const l = layers.indexOf(layer);
+      const joined = (part: string, fresh: Tensor) => concat([input(`past_key_values.${l}.${part}`), fresh], 2);
+      const [allKeys, allValues] = [joined("key", keys), joined("value", values)];
+      present[`present.${l}.key`] = allKeys;
+      present[`present.${l}.value`] = allValues;
+      return { keys: allKeys, values: allValues, positions: keyPositions };
+    },
+  };
+  const positions = input("position_ids").cast("int32");
+  const logits = model.apply(input("input_ids"), { positions, cache });
+  return { logits, ...present };
+}

@@ -1,0 +1,102 @@
+/**
+ * Weights of few bits in a lowered model: products with a weight matrix become MatMulNBits, which reads blocks of 32
+ * integers with a scale each and multiplies in int8 (accuracy level 4).
+ *
+ *   w ≈ s · (q − 2^(b−1)),   s = −extreme / 2^(b−1),   q = round(w / s) + 2^(b−1) in 0 … 2^b − 1
+ *
+ * where `extreme` is the entry of the block with the largest magnitude, so that one is exact. float16 weights are
+ * widened in the graph.
+ */
+import { encodeNode, encodeTensor } from "../compile/onnx/encode.js";
+import type { GraphProto, NodeProto, TensorProto } from "../compile/onnx/onnx_pb.js";
+import { NDArray } from "../tensor/index.js";
+
+export type WeightBits = 4 | 8;
+const block = 32;
+
+/** A matrix [rows, columns] in blocks along its columns, and the scale of each. */
+export function quantizeBlocks(weight: NDArray, bits: WeightBits): { packed: NDArray; scales: NDArray } {
+  const [rows, columns] = weight.shape as [number, number];
+  const blocks = Math.ceil(columns / block);
+  const bytes = (block * bits) / 8;
+  const half = 2 ** (bits - 1);
+  const packed = new Uint8Array(rows * blocks * bytes);
+  const scales = new Float32Array(rows * blocks);
+  const values = weight.data as Float32Array;
+  for (let r = 0; r < rows; r++)
+    for (let n = 0; n < blocks; n++) {
+      const start = r * columns + n * block;
+      const length = Math.min(block, columns - n * block);
+      let extreme = 0;
+      for (let i = 0; i < length; i++) {
+        const value = values[start + i] as number;
+        if (Math.abs(value) > Math.abs(extreme)) extreme = value;
+      }
+      const scale = -extreme / half;
+      scales[r * blocks + n] = scale;
+      const at = (r * blocks + n) * bytes;
+      for (let i = 0; i < block; i++) {
+        const value = i < length && scale !== 0 ? (values[start + i] as number) / scale : 0;
+        const q = Math.min(2 * half - 1, Math.max(0, Math.round(value) + half));
+        if (bits === 8) packed[at + i] = q;
+        else packed[at + (i >> 1)] = (packed[at + (i >> 1)] as number) | (i % 2 === 0 ? q : q << 4);
+      }
+    }
+  return {
+    packed: new NDArray(packed, [rows, blocks, bytes], "uint8"),
+    scales: new NDArray(scales, [rows * blocks], "float32"),
+  };
+}
+
+interface Rewritten {
+  readonly graph: GraphProto;
+  readonly weights: TensorProto[];
+}
+
+/** The graph with its weights as initialisers of float32, float16, or 8 or 4 bits where they are factors of a product. */
+export function withWeights(
+  graph: GraphProto,
+  weights: ReadonlyMap<string, NDArray>,
+  kind: "float32" | "float16" | WeightBits,
+): Rewritten {
+  if (kind === "float32") return { graph, weights: Array.from(weights, ([name, value]) => encodeTensor(name, value)) };
+  if (kind === "float16") return asHalf(graph, weights);
+  return asIntegers(graph, weights, kind);
+}
+
+function asHalf(graph: GraphProto, weights: ReadonlyMap<string, NDArray>): Rewritten {
+  const casts = Array.from(weights.keys(), (name) =>
+    encodeNode(`${name}/widened`, "Cast", [`${name}.float16`], [name], { to: 1 }),
+  );
+  const halves = Array.from(weights, ([name, value]) => encodeTensor(`${name}.float16`, value.cast("float16")));
+  return { graph: { ...graph, node: [...casts, ...graph.node] }, weights: halves };
+}
+
+function asIntegers(graph: GraphProto, weights: ReadonlyMap<string, NDArray>, bits: WeightBits): Rewritten {
+  const made = new Map<string, TensorProto[]>();
+  const node = graph.node.flatMap((product): NodeProto[] => {
+    const [x = "", name = "", bias] = product.input;
+    const weight = weights.get(name);
+    const isLinear = product.opType === "Gemm" && weight?.shape.length === 2 && isTransposedB(product);
+    if (!isLinear || !weight) return [product];
+    const [rows, columns] = weight.shape as [number, number];
+    if (!made.has(name)) {
+      const { packed, scales } = quantizeBlocks(weight, bits);
+      made.set(name, [encodeTensor(`${name}.packed`, packed), encodeTensor(`${name}.scales`, scales)]);
+    }
+    const attributes = { K: columns, N: rows, bits, block_size: block, accuracy_level: 4 };
+    const output = bias ? `${product.name}~product` : (product.output[0] as string);
+    const inputs = [x, `${name}.packed`, `${name}.scales`];
+    const quantized = encodeNode(product.name, "MatMulNBits", inputs, [output], attributes, "com.microsoft");
+    if (!bias) return [quantized];
+    return [quantized, encodeNode(`${product.name}/bias`, "Add", [output, bias], product.output)];
+  });
+  const used = new Set(node.flatMap(({ input }) => input));
+  const rest = Array.from(weights, ([name, value]) => (used.has(name) ? [encodeTensor(name, value)] : [])).flat();
+  return { graph: { ...graph, node }, weights: [...made.values()].flat().concat(rest) };
+}
+
+const isTransposedB = ({ attribute }: NodeProto): boolean => {
+  const of = (key: string) => Number(attribute.find(({ name }) => name === key)?.i ?? 0n);
+  return of("transB") === 1 && of("transA") === 0;
+};
