@@ -2,10 +2,14 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { LayerwiseError } from "../tensor/errors.js";
+import { registerEvaluate } from "./evaluate.js";
+import { registerGenerate } from "./generate.js";
 import { registerGolden } from "./golden.js";
+import { registerInfo } from "./info.js";
 import { registerInit } from "./init.js";
 import { registerPapers } from "./papers.js";
 import { registerRuns } from "./runs.js";
+import { registerServe } from "./serve.js";
 import { registerStudies } from "./study.js";
 import { registerTokenizer } from "./tokenizer.js";
 import { registerTrain } from "./train.js";
@@ -32,6 +36,10 @@ registerInit(program);
 registerTrain(program);
 registerRuns(program);
 registerTokenizer(program);
+registerInfo(program);
+registerEvaluate(program);
+registerGenerate(program);
+registerServe(program);
 
 // `layerwise papers | head` closes the pipe early: that is an end, not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));

@@ -159,6 +159,17 @@ export class GPT extends Module<[Tensor, AttentionInputs?]> {
     return this.head(this.model.apply(tokens, inputs));
   }
 
+  /** Logits [B, vocabulary] of what follows token `last` (int32 [B, 1]) of each row: the head runs on that one alone. */
+  next(tokens: Tensor, last: Tensor, inputs?: AttentionInputs): Tensor {
+    this.checkTokens(tokens);
+    return this.inside(() => {
+      const x = this.model.apply(tokens, inputs); // [B, T, width]
+      const [B, T, width] = x.shape as [number, number, number];
+      const row = T === 1 ? x : x.takeAlongAxis(last.unsqueeze(-1).expand([B, 1, width]), 1);
+      return this.head(row.reshape([B, width]));
+    });
+  }
+
   /** The residual stream [B, T, width]: after the embedding, then after each block; all before the final norm. */
   hiddenStates(tokens: Tensor): Tensor[] {
     this.checkTokens(tokens);

@@ -33,7 +33,7 @@ const layout: Layout = {
     turned("transformer.h.{l}.mlp.c_fc.{p}", `${block}mlp.up_proj.{p}`),
     turned("transformer.h.{l}.mlp.c_proj.{p}", `${block}mlp.down_proj.{p}`),
     same("transformer.ln_f.{p}", "model.norm.{p}"),
-    same("lm_head.weight"),
+    same("lm_head.{p}"),
   ],
 };
 

@@ -1,0 +1,165 @@
+/** From text to text: a checkpoint folder's model, tokenizer, chat template and settings together. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { type ChatMessage, type ChatTemplate, chatTemplateOf } from "../data/chat-template.js";
+import { readJson } from "../data/json-file.js";
+import { fromPretrained } from "../data/pretrained-files.js";
+import { Tokenizer } from "../data/tokenizer-files.js";
+import { type GenerateOptions, Generator, type GPT, HFConfig, isObject } from "../models/index.js";
+import type { CompileOptions } from "../runtime/index.js";
+import { fail } from "../tensor/errors.js";
+import { heldBack } from "./stop-sequences.js";
+
+export interface TextOptions extends Omit<GenerateOptions, "stopTokens"> {
+  /** Texts that end the answer and are not part of it. */
+  readonly stop?: readonly string[];
+}
+
+export interface Finish {
+  /** "stop": an end token or a stop sequence; "length": maxNewTokens or the context is used up. */
+  readonly reason: "stop" | "length";
+  readonly promptTokens: number;
+  readonly newTokens: number;
+}
+
+export class TextGenerator {
+  readonly #generator: Generator;
+
+  constructor(
+    readonly model: GPT,
+    readonly tokenizer: Tokenizer,
+    /** What generation_config.json says: used where a call says nothing else. */
+    readonly defaults: TextOptions = {},
+    /** Tokens that end an answer. */
+    readonly endTokens: readonly number[] = [],
+    options: CompileOptions = {},
+  ) {
+    if (tokenizer.vocabulary > model.config.vocabulary)
+      fail(
+        "argument",
+        `the tokenizer has ${tokenizer.vocabulary} tokens, the model ${model.config.vocabulary}: it is another model's`,
+      );
+    this.#generator = new Generator(model, options);
+  }
+
+  /**
+   * Opens a checkpoint folder (Node).
+   *
+   * @throws LayerwiseError "file" naming the file and what is wrong with it.
+   */
+  static async open(folder: string, options: CompileOptions = {}): Promise<TextGenerator> {
+    const model = await fromPretrained(folder);
+    const tokenizer = await Tokenizer.open(folder);
+    const { defaults, endTokens } = await generationSettings(folder);
+    const ends = endTokens.length > 0 ? endTokens : tokenizer.eos === undefined ? [] : [tokenizer.eos];
+    return new TextGenerator(model, tokenizer, defaults, ends, options);
+  }
+
+  /** Whether there is a chat template. */
+  get chats(): boolean {
+    return Boolean(this.tokenizer.config.chat_template);
+  }
+
+  /** The text that follows, piece by piece; the generator's return value says how it ended. */
+  async *stream(prompt: string | readonly ChatMessage[], options: TextOptions = {}): AsyncGenerator<string, Finish> {
+    const { stop = [], ...settings } = { ...this.defaults, ...options };
+    const ids = this.idsOf(prompt);
+    const text = this.tokenizer.stream({ skipSpecials: true });
+    const held = heldBack(stop);
+    const { maxNewTokens = 128 } = settings;
+    let newTokens = 0;
+    for await (const [id] of this.#generator.stream([ids], {
+      ...settings,
+      maxNewTokens,
+      stopTokens: this.endTokens,
+    })) {
+      if (id === undefined) break;
+      newTokens++;
+      const isEnd = this.endTokens.includes(id);
+      const { ready, isStopped } = held.push(isEnd ? "" : text.push(id));
+      if (ready) yield ready;
+      if (isEnd || isStopped) {
+        if (!isStopped) yield* nonEmpty(held.rest());
+        return { reason: "stop", promptTokens: ids.length, newTokens };
+      }
+    }
+    const { ready } = held.push(text.end());
+    yield* nonEmpty(ready + held.rest());
+    return { reason: "length", promptTokens: ids.length, newTokens };
+  }
+
+  /** The whole text that follows. */
+  async complete(
+    prompt: string | readonly ChatMessage[],
+    options: TextOptions = {},
+  ): Promise<Finish & { readonly text: string }> {
+    const pieces = this.stream(prompt, options);
+    let text = "";
+    for (;;) {
+      const { value, done } = await pieces.next();
+      if (done) return { ...value, text };
+      text += value;
+    }
+  }
+
+  /** The tokens of a text, or of a chat as its template writes it. */
+  idsOf(prompt: string | readonly ChatMessage[]): number[] {
+    if (typeof prompt === "string") {
+      const ids = this.tokenizer.encode(prompt);
+      return ids.length > 0
+        ? ids
+        : fail("argument", "generate: the prompt has no token; write something to go on from");
+    }
+    const whole = this.#template()(prompt, { addGenerationPrompt: true });
+    return this.tokenizer.encode(whole, { specials: false });
+  }
+
+  release(): Promise<void> {
+    return this.#generator.release();
+  }
+
+  #template(): ChatTemplate {
+    if (!this.chats)
+      fail("argument", "chat: this model has no chat template; it goes on from text instead: layerwise generate");
+    return chatTemplateOf(this.tokenizer);
+  }
+}
+
+const nonEmpty = (text: string): string[] => (text ? [text] : []);
+
+interface Settings {
+  readonly defaults: TextOptions;
+  readonly endTokens: readonly number[];
+}
+
+/** `generation_config.json`, and what `config.json` says of it in older folders. */
+async function generationSettings(folder: string): Promise<Settings> {
+  const read = async (name: string): Promise<HFConfig | undefined> => {
+    const path = join(folder, name);
+    if (!existsSync(path)) return undefined;
+    const value = await readJson(path, 10_000_000);
+    return isObject(value) ? new HFConfig(value, path) : fail("file", `${path}: expected an object`);
+  };
+  const own = await read("generation_config.json");
+  const ends = endTokensOf(own) ?? endTokensOf(await read("config.json")) ?? [];
+  if (!own) return { defaults: {}, endTokens: ends };
+  const given = {
+    temperature: own.flag("do_sample", false) ? own.number("temperature", 1) : 0,
+    topK: own.optional("top_k"),
+    topP: own.optional("top_p"),
+    minP: own.optional("min_p"),
+    repetitionPenalty: own.optional("repetition_penalty"),
+    maxNewTokens: own.optional("max_new_tokens"),
+  };
+  const defaults = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  return { defaults, endTokens: ends };
+}
+
+function endTokensOf(config: HFConfig | undefined): number[] | undefined {
+  const value = config?.values.eos_token_id;
+  if (config === undefined || value === undefined || value === null) return undefined;
+  const ids = Array.isArray(value) ? value : [value];
+  return ids.every((id) => Number.isInteger(id) && id >= 0)
+    ? ids
+    : config.refuse("eos_token_id", `expected token ids, got ${JSON.stringify(value)}`);
+}

@@ -1,0 +1,152 @@
+/** `layerwise generate` and `layerwise chat`: text from a checkpoint folder. */
+import { createInterface } from "node:readline/promises";
+import type { Command } from "commander";
+import { type Finish, TextGenerator, type TextOptions } from "../applications/text-generation.js";
+import type { ChatMessage } from "../data/chat-template.js";
+import type { BackendName } from "../runtime/index.js";
+import { fail } from "../tensor/errors.js";
+import { number, wholeNumber } from "./numbers.js";
+
+interface Options {
+  readonly maxNewTokens?: number;
+  readonly temperature?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly minP?: number;
+  readonly repetitionPenalty?: number;
+  readonly seed?: number;
+  readonly stop?: string[];
+  readonly backend?: BackendName;
+  readonly threads?: number;
+  readonly system?: string;
+}
+
+const generateExamples = `
+Examples:
+  $ layerwise generate models/pythia-70m "The quick brown fox"
+  $ layerwise generate runs/<run>/model "ROMEO:" --temperature 0.8 --top-k 50 --seed 7
+  $ cat prompt.txt | layerwise generate models/llama-3.2-1b --max-new-tokens 400
+
+Without settings of its own the model's generation_config.json holds, else the likeliest token is taken.`;
+
+const chatExamples = `
+Examples:
+  $ layerwise chat models/qwen3-0.6b
+  $ layerwise chat models/qwen3-0.6b --system "Answer in one sentence." --temperature 0.7
+
+Ctrl-C ends an answer, a second one (or Ctrl-D) the chat.`;
+
+export function registerGenerate(program: Command): void {
+  sampled(program.command("generate").description("go on from a text with a model"))
+    .argument("<folder>", "checkpoint folder: config.json, model.safetensors, tokenizer.json")
+    .argument("[prompt]", "the text (default: standard input)")
+    .addHelpText("after", generateExamples)
+    .action(generate);
+  sampled(program.command("chat").description("talk with a model that has a chat template"))
+    .argument("<folder>", "checkpoint folder")
+    .option("--system <text>", "what the model is told first")
+    .addHelpText("after", chatExamples)
+    .action(chat);
+}
+
+/** The options of everything that draws tokens. */
+export const sampled = (command: Command): Command =>
+  command
+    .option("--max-new-tokens <n>", "how much is written at most", wholeNumber)
+    .option("--temperature <t>", "0: always the likeliest token; higher: more varied", number)
+    .option("--top-k <k>", "only the k likeliest tokens", wholeNumber)
+    .option("--top-p <p>", "only the likeliest tokens with this share together", number)
+    .option("--min-p <p>", "only tokens at least this likely, relative to the likeliest", number)
+    .option("--repetition-penalty <r>", "above 1: tokens that occurred are less likely", number)
+    .option("--seed <n>", "same seed, same text", wholeNumber)
+    .option("--stop <text...>", "texts that end the answer")
+    .option("--backend <name>", "cpu, webgpu or wasm")
+    .option("--threads <n>", "threads of the engine", wholeNumber);
+
+/** What commander gathered, without what was not given. */
+export function textOptions({ backend, threads, system, ...options }: Options): TextOptions {
+  return options;
+}
+
+export const engineOptions = ({ backend, threads }: Options) => ({
+  ...(backend && { backend }),
+  ...(threads !== undefined && { threads }),
+});
+
+async function generate(folder: string, given: string | undefined, options: Options): Promise<void> {
+  const prompt = given ?? (await standardInput());
+  const generator = await TextGenerator.open(folder, engineOptions(options));
+  process.stdout.write(prompt);
+  const started = performance.now();
+  const finish = await interruptible((signal) => print(generator, prompt, { ...textOptions(options), signal }));
+  process.stdout.write("\n");
+  if (process.stderr.isTTY && finish) process.stderr.write(`${rate(finish, started)}\n`);
+  await generator.release();
+}
+
+async function chat(folder: string, options: Options): Promise<void> {
+  const generator = await TextGenerator.open(folder, engineOptions(options));
+  const { system } = options;
+  const messages: ChatMessage[] = system === undefined ? [] : [{ role: "system", content: system }];
+  if (!generator.chats) generator.idsOf([]); // says what to do instead
+  const terminal = createInterface({ input: process.stdin, output: process.stdout, terminal: process.stdin.isTTY });
+  const prompt = process.stdin.isTTY ? "> " : "";
+  terminal.setPrompt(prompt);
+  terminal.prompt();
+  for await (const line of terminal) {
+    if (line.trim() === "") {
+      terminal.prompt();
+      continue;
+    }
+    messages.push({ role: "user", content: line });
+    let answer = "";
+    await interruptible(async (signal) => {
+      const pieces = generator.stream(messages, { ...textOptions(options), signal });
+      for await (const piece of pieces) {
+        answer += piece;
+        process.stdout.write(piece);
+      }
+    });
+    process.stdout.write("\n");
+    messages.push({ role: "assistant", content: answer });
+    terminal.prompt();
+  }
+  process.stdout.write("\n");
+  await generator.release();
+}
+
+async function print(generator: TextGenerator, prompt: string, options: TextOptions): Promise<Finish> {
+  const pieces = generator.stream(prompt, options);
+  for (;;) {
+    const { value, done } = await pieces.next();
+    if (done) return value;
+    process.stdout.write(value);
+  }
+}
+
+/** Ctrl-C ends the work and keeps what has been written. */
+async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
+  const abort = new AbortController();
+  const interrupt = () => abort.abort();
+  process.once("SIGINT", interrupt);
+  try {
+    return await work(abort.signal);
+  } catch (error) {
+    if (!abort.signal.aborted) throw error;
+    return undefined;
+  } finally {
+    process.off("SIGINT", interrupt);
+  }
+}
+
+const rate = ({ newTokens, promptTokens }: Finish, started: number): string => {
+  const seconds = (performance.now() - started) / 1000;
+  return `${newTokens} tokens after ${promptTokens} in ${seconds.toFixed(1)} s (${(newTokens / seconds).toFixed(1)} a second)`;
+};
+
+async function standardInput(): Promise<string> {
+  if (process.stdin.isTTY) return fail("argument", "generate: give a prompt, or pipe one in");
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString("utf8");
+}
