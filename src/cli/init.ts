@@ -14,7 +14,7 @@ const help = `
 Templates:
   lm         a language model on the bytes of a text, trained from nothing
   chars      a small model of characters, minutes on two cores
-  finetune   LoRA on a checkpoint
+  finetune   LoRA on a checkpoint, from chats
 
 Examples:
   $ layerwise init                                 writes config.yaml
@@ -35,7 +35,7 @@ export function registerInit(program: Command): void {
 async function init(path: string, { template, force }: Options): Promise<void> {
   const bytes = new TextEncoder().encode(configTemplate(templates[template]));
   await (force ? writeAtomically(path, (handle) => writeFully(handle, bytes)) : writeNew(path, bytes));
-  process.stdout.write(`wrote ${path}; set data.path in it, then: layerwise train ${path}\n`);
+  process.stdout.write(`wrote ${path}; set the paths in it, then: layerwise train ${path}\n`);
 }
 
 async function writeNew(path: string, bytes: Uint8Array): Promise<void> {

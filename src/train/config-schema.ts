@@ -40,10 +40,7 @@ const dataset = z.strictObject({
     .enum(["completion", "alpaca", "chat_template"])
     .optional()
     .meta(about("completion, alpaca or chat_template; without it by the fields", "chat_template")),
-  ds_type: z
-    .enum(recordFormats)
-    .optional()
-    .meta(about("the files' format, where their names do not tell", recordFormats[0])),
+  ds_type: z.enum(recordFormats).optional().meta(about("format, where names do not tell", recordFormats[0])),
   field: name.optional().meta(about("where the text of a completion is; without it text", "text")),
   field_messages: name.optional().meta(about("where a chat is; without it messages or conversations", "messages")),
   message_property_mappings: messageNames

@@ -26,9 +26,10 @@ export const templates = {
     warmup_steps: 100,
     min_lr_ratio: 0.1,
   },
-  /** LoRA on a checkpoint, with the sizes axolotl's examples use. */
+  /** LoRA on a checkpoint with chats, and the sizes axolotl's examples use. */
   finetune: {
-    "data.path": "corpus.txt",
+    datasets: [{ path: "chats.jsonl", type: "chat_template" }],
+    val_set_size: 0.05,
     base_model: "./model",
     adapter: "lora",
     lora_r: 16,
@@ -75,12 +76,20 @@ export function configTemplate(values: TemplateValues): string {
 function section(key: ConfigKey, values: TemplateValues): string[] {
   const { name, keys, description, isList, isRequired } = key;
   if (!keys) return [...(paragraphs.has(name) ? [""] : []), line(key, values[name])];
-  if (isList) return list(key);
-  const rows = keys.map((inner) => `  ${line(inner, values[`${name}.${inner.name}`], 2)}`);
+  if (isList) return list(key, values[name] as readonly TemplateValues[] | undefined);
+  const given = (inner: ConfigKey): unknown => values[`${name}.${inner.name}`];
+  const rows = keys.map((inner) => `  ${line(inner, given(inner), 2)}`);
+  const lacks = keys.some((inner) => inner.isRequired && given(inner) === undefined);
+  if (!isRequired && lacks)
+    return ["", withComment(`# ${name}:`, description), ...keys.map((inner) => commented(inner, "#   "))];
   const isUnset = !isRequired && rows.every((row) => /^\s*#/.test(row));
   // A section of comments alone would be read as null.
   return ["", withComment(`${isUnset ? "# " : ""}${name}:`, description), ...rows];
 }
+
+/** A key of a section that is not there, with its default or an example. */
+const commented = (key: ConfigKey, before: string): string =>
+  withComment(`${before}${key.name}: ${inline(key.default ?? key.example)}`, key.description);
 
 /** `name: value      # what it does (what it takes)`; commented out where there is no value. */
 function line(
@@ -97,13 +106,13 @@ function line(
 const isSaid = (values: string, description: string): boolean =>
   ["true or false", "a list"].includes(values) || description.includes(values);
 
-/** A list of sections is shown as comments, one entry with all its keys. */
-function list({ name, description, keys = [] }: ConfigKey): string[] {
+/** The first entry of a list of sections with all its keys; as comments where the template has none. */
+function list({ name, description, keys = [] }: ConfigKey, [entry]: readonly TemplateValues[] = []): string[] {
   const rows = keys.map((key, i) => {
-    const shown = `${key.name}: ${inline(key.default ?? key.example)}`;
-    return withComment(`#   ${i === 0 ? "- " : "  "}${shown}`, key.description);
+    if (entry) return `  ${i === 0 ? "- " : "  "}${line(key, entry[key.name], 4)}`;
+    return commented(key, `#   ${i === 0 ? "- " : "  "}`);
   });
-  return ["", withComment(`# ${name}:`, description), ...rows];
+  return ["", withComment(`${entry ? "" : "# "}${name}:`, description), ...rows];
 }
 
 const withComment = (text: string, comment: string, indent = 0): string =>
