@@ -27,6 +27,7 @@ Examples:
   $ layerwise generate runs/<run>/model "ROMEO:" --temperature 0.8 --top-k 50 --seed 7
   $ cat prompt.txt | layerwise generate models/llama-3.2-1b --max-new-tokens 400
 
+Beyond the model's context it forgets the older half and goes on.
 Without settings of its own the model's generation_config.json holds, else the likeliest token is taken.`;
 
 const chatExamples = `
@@ -78,7 +79,9 @@ async function generate(folder: string, given: string | undefined, options: Opti
   const generator = await TextGenerator.open(folder, engineOptions(options));
   process.stdout.write(prompt);
   const started = performance.now();
-  const finish = await interruptible((signal) => print(generator, prompt, { ...textOptions(options), signal }));
+  const finish = await interruptible((signal) =>
+    print(generator, prompt, { slide: true, ...textOptions(options), signal }),
+  );
   process.stdout.write("\n");
   if (process.stderr.isTTY && finish) process.stderr.write(`${rate(finish, started)}\n`);
   await generator.release();

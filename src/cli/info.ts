@@ -24,7 +24,7 @@ export function registerInfo(program: Command): void {
 async function info(folder: string, { json }: { readonly json?: true }): Promise<void> {
   const facts = await factsOf(folder);
   if (json) process.stdout.write(`${JSON.stringify(facts, null, 2)}\n`);
-  else process.stdout.write(`${text(folder, facts)}\n`);
+  else process.stdout.write(`${text(folder.replace(/(?<=.)\/+$/, ""), facts)}\n`);
 }
 
 async function factsOf(folder: string) {

@@ -91,6 +91,26 @@ describe.each([
   });
 });
 
+describe("a row longer than the context", () => {
+  it("goes on when asked, with the older half forgotten", async () => {
+    const model = gpt({ layers: 2, width: 16, heads: 2, vocabulary: 20, context: 8, initialization: { std: 0.5 } });
+    const whole = compile(({ tokens }: { tokens: Tensor }) => ({ logits: model.apply(tokens) }));
+    const row = [1, 2, 3];
+    while (row.length < 30) {
+      // Starts 0, 4, 8, …: the first that leaves at most eight tokens.
+      const start = Math.ceil(Math.max(0, row.length - 8) / 4) * 4;
+      const window = row.slice(start);
+      const { logits } = await whole({ tokens: NDArray.from(window, "int32", [1, window.length]) });
+      const last = logits.toNumbers().slice(-20);
+      row.push(last.indexOf(Math.max(...last)));
+    }
+    const generator = new Generator(model);
+    const [made] = await generator.generate([[1, 2, 3]], { maxNewTokens: 27, slide: true });
+    expect(made).toEqual(row.slice(3));
+    await generator.release();
+  });
+});
+
 describe("generate", () => {
   const model = gpt({ layers: 1, width: 16, heads: 2, vocabulary: 20, context: 16 });
   const generator = new Generator(model);

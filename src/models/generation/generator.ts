@@ -11,6 +11,11 @@ import { VariableCache } from "./variable-cache.js";
 export interface GenerateOptions extends SamplingOptions {
   /** New tokens per row at most (default 128). */
   readonly maxNewTokens?: number;
+  /**
+   * Whether a row goes on when the context is full: the older half is forgotten then, and the rest is read again
+   * (default false: the row ends).
+   */
+  readonly slide?: boolean;
   /** Tokens that end a row; they are given, too. */
   readonly stopTokens?: readonly number[];
   readonly signal?: AbortSignal;
@@ -50,7 +55,7 @@ export class Generator {
     prompts: readonly (readonly number[])[],
     options: GenerateOptions = {},
   ): AsyncGenerator<readonly (number | undefined)[]> {
-    const { maxNewTokens = 128, stopTokens = [], signal } = options;
+    const { maxNewTokens = 128, slide = false, stopTokens = [], signal } = options;
     this.#check(prompts);
     const { context } = this.model.config;
     const next = sampler(options);
@@ -58,10 +63,11 @@ export class Generator {
     const ended = rows.map(() => false);
     for (let step = 0; step < maxNewTokens; step++) {
       signal?.throwIfAborted();
-      if (rows.every((row, b) => ended[b] || row.length > context)) return;
-      const logits = await this.#logits(rows.map((row) => row.slice(0, context)));
+      const isOver = (row: readonly number[], b: number) => ended[b] || (!slide && row.length > context);
+      if (rows.every(isOver)) return;
+      const logits = await this.#logits(rows.map((row) => (slide ? latest(row, context) : row.slice(0, context))));
       const tokens = rows.map((row, b) => {
-        if (ended[b] || row.length > context) return undefined;
+        if (isOver(row, b)) return undefined;
         const token = next(logits[b] as Float32Array, row, b, step);
         row.push(token);
         if (stopTokens.includes(token)) ended[b] = true;
@@ -143,4 +149,10 @@ export class Generator {
         );
     }
   }
+}
+
+/** What fits the context, from a start that moves by halves of it, so that the cache serves half a context at a time. */
+function latest(row: readonly number[], context: number): number[] {
+  const half = Math.max(1, Math.floor(context / 2));
+  return row.slice(Math.ceil(Math.max(0, row.length - context) / half) * half);
 }
