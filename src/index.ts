@@ -1,6 +1,10 @@
 /** layerwise for Node: everything that works everywhere, and what needs a file system. */
 export * as adapt from "./adapt/node.js";
+export { type Choice, type ChoiceAccuracy, Evaluator, type TextLoss } from "./applications/evaluation.js";
+export { type ExportFilesOptions, exportFolder } from "./applications/export-files.js";
+export { type Finish, TextGenerator, type TextOptions } from "./applications/text-generation.js";
 export * from "./browser.js";
+export { fromPretrained, type SaveOptions, savePretrained } from "./data/pretrained-files.js";
 export {
   type DataRecord,
   type LocatedRecord,
