@@ -3,7 +3,7 @@
  * `model.safetensors` or its shards with `model.safetensors.index.json`.
  */
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, readdir, rm } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
   configOf,
@@ -80,25 +80,42 @@ export const companions = [
 
 /**
  * Write a model as a checkpoint folder, made if need be; names and layout are those of the family it came from. A model
- * of ours is written as a Llama where it is one. Weights first, `config.json` last: a folder with one is whole.
+ * of ours is written as a Llama where it is one. All is written beside the folder first and moved into it when it is
+ * whole, `config.json` last: what was there before stays until then. Throws for a model that has no such layout.
  */
 export async function savePretrained(model: GPT, folder: string, options: SaveOptions = {}): Promise<void> {
   const { maxShardBytes = 5e9, tokenizerFrom } = options;
   const config = { ...configOf(model), torch_dtype: "float32" };
   const weights = await weightsOf(model);
   await mkdir(folder, { recursive: true });
-  await rm(join(folder, "config.json"), { force: true });
-  await writeWeights(folder, weights, maxShardBytes);
-  if (tokenizerFrom !== undefined && tokenizerFrom !== folder)
-    for (const name of companions)
-      if (existsSync(join(tokenizerFrom, name))) await copyFile(join(tokenizerFrom, name), join(folder, name));
-  await writeText(join(folder, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
+  const staged = await mkdtemp(join(folder, ".saving-"));
+  try {
+    await writeWeights(staged, weights, maxShardBytes);
+    if (tokenizerFrom !== undefined && tokenizerFrom !== folder)
+      for (const name of companions)
+        if (existsSync(join(tokenizerFrom, name))) await copyFile(join(tokenizerFrom, name), join(staged, name));
+    await writeText(join(staged, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
+    await moveInto(folder, staged);
+  } finally {
+    await rm(staged, { recursive: true, force: true });
+  }
+}
+
+const isWeightFile = (name: string): boolean => /^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$/.test(name);
+
+/** Weights, then what belongs to them, then `config.json`; weight files of before that are not written again go. */
+async function moveInto(folder: string, staged: string): Promise<void> {
+  const names = await readdir(staged);
+  const order = (name: string) => (name === "config.json" ? 2 : isWeightFile(name) ? 0 : 1);
+  const old = (await readdir(folder)).filter((name) => isWeightFile(name) && !names.includes(name));
+  for (const name of names.sort((x, y) => order(x) - order(y))) {
+    if (name === "config.json") for (const gone of old) await rm(join(folder, gone));
+    await rename(join(staged, name), join(folder, name));
+  }
 }
 
 async function writeWeights(folder: string, weights: ReadonlyMap<string, NDArray>, limit: number): Promise<void> {
   const shards = shardsOf(weights, limit);
-  const old = (await readdir(folder)).filter((name) => /^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$/.test(name));
-  await Promise.all(old.map((name) => rm(join(folder, name))));
   if (shards.length === 1) return writeSafetensors(join(folder, single), weights);
   const weightMap: Record<string, string> = {};
   for (const [i, shard] of shards.entries()) {

@@ -1,11 +1,12 @@
 /** Public architectures against the numbers of their own implementation, from checkpoint folders as users have them. */
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { fromPretrained, savePretrained } from "../../src/data/pretrained-files.js";
 import { readSafetensors } from "../../src/data/safetensors-file.js";
 import { fromGPT2, type GPT } from "../../src/models/index.js";
+import { Linear } from "../../src/nn/index.js";
 import { compile } from "../../src/runtime/index.js";
 import { crossEntropy, grad, type NDArray, type Tensor } from "../../src/tensor/index.js";
 
@@ -15,6 +16,7 @@ const cases = readdirSync(root, { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && !refused.includes(entry.name))
   .map(({ name }) => name);
 
+const linearLayer = (width: number) => new Linear(width, width, { bias: false });
 const scratch = mkdtempSync(join(tmpdir(), "layerwise-pretrained-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
@@ -171,5 +173,40 @@ describe("checkpoints that cannot be used", () => {
     rmSync(join(bare, "model.safetensors"));
     writeFileSync(join(bare, "pytorch_model.bin"), "");
     await expect(fromPretrained(bare)).rejects.toThrow("only pytorch_model.bin; convert it to safetensors first");
+  });
+});
+
+describe("saving over a checkpoint", () => {
+  it("leaves the files of the new one alone, whichever way the weights are split", async () => {
+    const model = await fromPretrained(join(root, "llama"));
+    const folder = join(scratch, "over");
+    await savePretrained(model, folder, { maxShardBytes: 8000, tokenizerFrom: join(root, "llama-chat") });
+    expect(readdirSync(folder)).toContain("model.safetensors.index.json");
+    await savePretrained(model, folder);
+    expect(readdirSync(folder).sort()).toEqual([
+      "config.json",
+      "generation_config.json",
+      "model.safetensors",
+      "tokenizer.json",
+      "tokenizer_config.json",
+    ]);
+    await fromPretrained(folder);
+  });
+
+  it("keeps the old one when the new one cannot be written", async () => {
+    const model = await fromPretrained(join(root, "llama"));
+    const folder = join(scratch, "kept");
+    await savePretrained(model, folder);
+    const before = readFileSync(join(folder, "model.safetensors"));
+    const broken = await fromPretrained(join(root, "llama"));
+    Object.assign(broken.model, { extra: linearLayer(4) });
+    await expect(savePretrained(broken, folder)).rejects.toThrow("has no place for model.extra.weight");
+    // A tokenizer that cannot be copied: a folder stands where its file should be.
+    mkdirSync(join(scratch, "folder-in-the-way/tokenizer.json"), { recursive: true });
+    await expect(
+      savePretrained(model, folder, { tokenizerFrom: join(scratch, "folder-in-the-way") }),
+    ).rejects.toThrow();
+    expect(readFileSync(join(folder, "model.safetensors"))).toEqual(before);
+    expect(readdirSync(folder).sort()).toEqual(["config.json", "model.safetensors"]);
   });
 });
