@@ -12,6 +12,7 @@ import { fromPretrained } from "../../src/data/pretrained-files.js";
 import { readSafetensors } from "../../src/data/safetensors-file.js";
 import { Generator } from "../../src/models/index.js";
 import { NDArray, normalArray } from "../../src/tensor/index.js";
+import { bundledScript, chromium, withPage } from "../support/browser.js";
 
 const root = new URL("../golden/checkpoints/", import.meta.url).pathname;
 const refused = ["llama-dynamic", "phi3", "phi3-longrope"];
@@ -129,6 +130,37 @@ describe("transformers.js", () => {
       await ours.release();
     },
   );
+
+  it.skipIf(!chromium)("generates the same tokens in Chromium", async () => {
+    const folder = join(scratch, "page");
+    await exportFolder(join(root, "llama-chat"), join(folder, "model"));
+    const ours = await TextGenerator.open(join(root, "llama-chat"));
+    const ids = ours.idsOf("The gradient");
+    const [expected = []] = await new Generator(ours.model).generate([ids], { maxNewTokens: 12 });
+    const script = await bundledScript(`
+      import { AutoModelForCausalLM, AutoTokenizer, env } from "@huggingface/transformers";
+      env.allowRemoteModels = false;
+      env.allowLocalModels = true;
+      env.useBrowserCache = false;
+      env.localModelPath = "/models/"; // a path: of addresses it asks nothing
+      env.backends.onnx.wasm.wasmPaths = location.origin + "/engine/";
+      globalThis.suite = async (text) => {
+        const model = await AutoModelForCausalLM.from_pretrained("model", { dtype: "fp32", device: "wasm" });
+        const tokenizer = await AutoTokenizer.from_pretrained("model");
+        const output = await model.generate({ ...tokenizer(text), max_new_tokens: 12, do_sample: false, eos_token_id: [-1] });
+        return output.tolist()[0].map(Number);
+      };`);
+    const packages = new URL("../../node_modules/", import.meta.url).pathname;
+    const nested = join(packages, "@huggingface/transformers/node_modules/onnxruntime-web/dist");
+    const engine = existsSync(nested) ? nested : join(packages, "onnxruntime-web/dist");
+    const made = await withPage(script, { folders: { models: folder, engine } }, (page, log) =>
+      page.evaluate(`suite("The gradient")`).catch((error: unknown) => {
+        throw new Error(`${String(error)}\n${log.join("\n")}`);
+      }),
+    );
+    expect(made).toEqual([...ids, ...expected]);
+    await ours.release();
+  });
 
   it("config.json says which files have their weights beside them", () => {
     const config = JSON.parse(readFileSync(join(scratch, "tjs-gpt2/config.json"), "utf8")) as object;

@@ -37,6 +37,20 @@ async function browserSources(): Promise<{ readonly layerwise: string; readonly 
   return { layerwise: source(exports["."].browser), "#host": source(imports["#host"].browser) };
 }
 
+/** A script of its own as a page's, bundled for browsers. */
+export async function bundledScript(contents: string): Promise<string> {
+  const { outputFiles } = await build({
+    stdin: { contents, resolveDir: root, loader: "ts" },
+    bundle: true,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    write: false,
+    logLevel: "error",
+  });
+  return (outputFiles[0] as { text: string }).text;
+}
+
 /** The library as the global `library`, the suite as `suite(backend, input)`. An import from Node fails the build. */
 export async function bundled(): Promise<string> {
   const { outputFiles } = await build({
@@ -62,22 +76,26 @@ export interface PageOptions {
   readonly webgpu?: boolean;
   /** Served with the headers that give WebAssembly its threads (default true). */
   readonly isolated?: boolean;
+  /** Folders that are served, too, by the first part of their address. */
+  readonly folders?: Readonly<Record<string, string>>;
 }
 
 /** Runs a task on a page that has the script; `log` gathers what the page prints. */
 export async function withPage<T>(
   script: string,
-  { webgpu = false, isolated = true }: PageOptions,
+  { webgpu = false, isolated = true, folders = {} }: PageOptions,
   task: (page: Page, log: readonly string[]) => Promise<T>,
 ): Promise<T> {
   const headers = isolated
     ? { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" }
     : {};
   const server = createServer(async ({ url = "/" }, response) => {
-    const [, name] = /^\/ort\/([\w.-]+)$/.exec(url) ?? [];
+    const served: Record<string, string> = { ort: join(root, "node_modules/onnxruntime-web/dist"), ...folders };
+    const [, first = "", name] = /^\/(\w+)\/([\w./-]+)$/.exec(url.replace(/\?.*/, "")) ?? [];
+    const folder = served[first];
     const type = url.endsWith("js") ? "text/javascript" : url.endsWith(".wasm") ? "application/wasm" : "text/html";
     const body = name
-      ? await readFile(join(root, "node_modules/onnxruntime-web/dist", name)).catch(() => undefined)
+      ? folder && (await readFile(join(folder, name)).catch(() => undefined))
       : url === "/page.js"
         ? script
         : "<!doctype html><link rel=icon href=data:,><script type=module src=/page.js></script>";
