@@ -1,7 +1,8 @@
 /** Adapters on the disk: a folder with `adapter_config.json` and `adapter_model.safetensors`, as PEFT keeps them. */
 import { access, mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { failFile, openRegular, readFully, writeAtomically, writeFully } from "../data/disk.js";
+import { failFile, writeAtomically, writeFully } from "../data/disk.js";
+import { readJson } from "../data/json-file.js";
 import { readSafetensors, writeSafetensors } from "../data/safetensors-file.js";
 import type { AnyModule } from "../nn/index.js";
 import { fail } from "../tensor/index.js";
@@ -25,7 +26,7 @@ export async function loadAdapter<M extends AnyModule>(
   folder: string,
   options: Omit<AdapterOptions, "where"> = {},
 ): Promise<Lora<M>> {
-  const config = await readJson(join(folder, configName));
+  const config = await readJson(join(folder, configName), configLimit);
   const path = join(folder, tensorsName);
   if (!(await exists(path)) && (await exists(join(folder, "adapter_model.bin"))))
     fail(
@@ -59,17 +60,3 @@ const exists = (path: string): Promise<boolean> =>
     () => true,
     () => false,
   );
-
-async function readJson(path: string): Promise<unknown> {
-  const { handle, size } = await openRegular(path);
-  try {
-    if (size > configLimit) fail("file", `${path}: ${size} bytes; expected at most ${configLimit}`);
-    const bytes = new Uint8Array(size);
-    await readFully(handle, bytes, 0, path);
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (error) {
-    return failFile(path, "expected JSON in UTF-8", error);
-  } finally {
-    await handle.close();
-  }
-}

@@ -7,14 +7,7 @@ import type { BackendName } from "../runtime/index.js";
 import { fail } from "../tensor/errors.js";
 import { number, wholeNumber } from "./numbers.js";
 
-interface Options {
-  readonly maxNewTokens?: number;
-  readonly temperature?: number;
-  readonly topK?: number;
-  readonly topP?: number;
-  readonly minP?: number;
-  readonly repetitionPenalty?: number;
-  readonly seed?: number;
+interface Options extends TextOptions {
   readonly stop?: string[];
   readonly backend?: BackendName;
   readonly threads?: number;
@@ -69,7 +62,7 @@ export function textOptions({ backend, threads, system, ...options }: Options): 
   return options;
 }
 
-export const engineOptions = ({ backend, threads }: Options) => ({
+export const engineOptions = ({ backend, threads }: Pick<Options, "backend" | "threads">) => ({
   ...(backend && { backend }),
   ...(threads !== undefined && { threads }),
 });

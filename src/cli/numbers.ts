@@ -1,12 +1,16 @@
 /** Numbers on the command line. */
 import { InvalidArgumentError } from "commander";
 
-export function wholeNumber(value: string): number {
-  const n = Number(value);
-  if (value.trim() === "" || !Number.isSafeInteger(n) || n < 0)
-    throw new InvalidArgumentError("expected a whole number of at least 0.");
-  return n;
-}
+const from =
+  (least: number) =>
+  (value: string): number => {
+    const n = Number(value);
+    if (value.trim() === "" || !Number.isSafeInteger(n) || n < least)
+      throw new InvalidArgumentError(`expected a whole number of at least ${least}.`);
+    return n;
+  };
+export const wholeNumber = from(0);
+export const positiveNumber = from(1);
 
 export function number(value: string): number {
   const n = Number(value);

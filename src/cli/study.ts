@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { arch, cpus } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { type TextData, text } from "../data/text-files.js";
 import { recordResults, terminalTable, writeReport } from "../report/index.js";
 import { defaultBackend } from "../runtime/index.js";
@@ -23,6 +23,7 @@ import {
 import type { StudyReport } from "../studies/study-report.js";
 import { fail } from "../tensor/errors.js";
 import { labView } from "./lab-view.js";
+import { positiveNumber } from "./numbers.js";
 
 interface Options {
   readonly text?: string[];
@@ -60,16 +61,10 @@ const shared = (command: Command): Command =>
       "files, folders or globs to learn from (default: the type declarations installed here)",
     )
     .option("--quick", "a small version that takes under a minute and decides little")
-    .option("--seeds <n>", "how many times each model is trained", wholeNumber)
-    .option("--steps <n>", "training steps of each model", wholeNumber)
+    .option("--seeds <n>", "how many times each model is trained", positiveNumber)
+    .option("--steps <n>", "training steps of each model", positiveNumber)
     .option("--output <folder>", "where the report goes (default: runs/<study>)")
     .option("--record", "keep the results in the catalogue (for those who build it)");
-
-function wholeNumber(value: string): number {
-  const n = Number(value);
-  if (!Number.isInteger(n) || n < 1) throw new InvalidArgumentError("expected a whole number of at least 1.");
-  return n;
-}
 
 async function runStudy(name: string, options: Options): Promise<void> {
   if (name !== "placement") fail("argument", `study: there is no study "${name}"; there is: placement`);

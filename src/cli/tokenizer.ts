@@ -1,11 +1,12 @@
 /** `layerwise tokenizer train` and `layerwise tokenizer encode`. */
 import { mkdir } from "node:fs/promises";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { type BytePairProgress, trainBytePair } from "../data/byte-pair.js";
 import type { WordSplit } from "../data/split-words.js";
 import { openPieces } from "../data/text-files.js";
 import { Tokenizer, writeTokenizer } from "../data/tokenizer-files.js";
 import { fail } from "../tensor/errors.js";
+import { positiveNumber } from "./numbers.js";
 import { progressBar } from "./progress.js";
 import { printable } from "./step-line.js";
 
@@ -34,11 +35,11 @@ export function registerTokenizer(program: Command): void {
     .command("train")
     .description("learn tokens from text; writes tokenizer.json as Hugging Face reads it")
     .argument("<text...>", "files, folders or globs of UTF-8 text, .gz too")
-    .option("--vocabulary <n>", "tokens in all: specials, 256 bytes, merges", wholeNumber, 8192)
+    .option("--vocabulary <n>", "tokens in all: specials, 256 bytes, merges", positiveNumber, 8192)
     .option("--output <folder>", "where it goes", "tokenizer")
     .option("--special <token...>", "tokens that stand for no text; the first ends texts", ["<|endoftext|>"])
     .addOption(new Option("--split <words>", "how text is cut into words").choices(["gpt2", "llama3"]).default("gpt2"))
-    .option("--min-frequency <n>", "merge no pair that occurs less often", wholeNumber, 2)
+    .option("--min-frequency <n>", "merge no pair that occurs less often", positiveNumber, 2)
     .action(train);
   tokenizer
     .command("encode")
@@ -46,12 +47,6 @@ export function registerTokenizer(program: Command): void {
     .argument("<folder>", "folder with a tokenizer.json")
     .argument("<text>", "the text itself")
     .action(encode);
-}
-
-function wholeNumber(value: string): number {
-  const n = Number(value);
-  if (!Number.isInteger(n) || n < 1) throw new InvalidArgumentError("expected a whole number of at least 1.");
-  return n;
 }
 
 async function train(paths: string[], options: TrainOptions): Promise<void> {
