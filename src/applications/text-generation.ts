@@ -3,11 +3,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type ChatMessage, type ChatTemplate, chatTemplateOf } from "../data/chat-template.js";
 import { readJson } from "../data/json-file.js";
-import { fromPretrained } from "../data/pretrained-files.js";
 import { Tokenizer } from "../data/tokenizer-files.js";
 import { type GenerateOptions, Generator, type GPT, HFConfig, isObject } from "../models/index.js";
 import type { CompileOptions } from "../runtime/index.js";
 import { fail } from "../tensor/errors.js";
+import { openCheckpoint } from "./open-checkpoint.js";
 import { heldBack } from "./stop-sequences.js";
 
 export interface TextOptions extends Omit<GenerateOptions, "stopTokens"> {
@@ -43,14 +43,14 @@ export class TextGenerator {
   }
 
   /**
-   * Opens a checkpoint folder (Node).
+   * Opens a checkpoint folder, or an adapter's together with its base (Node).
    *
    * @throws LayerwiseError "file" naming the file and what is wrong with it.
    */
   static async open(folder: string, options: CompileOptions = {}): Promise<TextGenerator> {
-    const model = await fromPretrained(folder);
-    const tokenizer = await Tokenizer.open(folder);
-    const { defaults, endTokens } = await generationSettings(folder);
+    const { model, base, tokenizer: tokenizerFolder } = await openCheckpoint(folder, options);
+    const tokenizer = await Tokenizer.open(tokenizerFolder);
+    const { defaults, endTokens } = await generationSettings(base);
     const ends = endTokens.length > 0 ? endTokens : tokenizer.eos === undefined ? [] : [tokenizer.eos];
     return new TextGenerator(model, tokenizer, defaults, ends, options);
   }

@@ -8,7 +8,7 @@ import {
   type TextLoss,
   together,
 } from "../applications/evaluation.js";
-import { fromPretrained } from "../data/pretrained-files.js";
+import { openCheckpoint } from "../applications/open-checkpoint.js";
 import { locatedRecords } from "../data/records.js";
 import { openPieces } from "../data/text-files.js";
 import { Tokenizer } from "../data/tokenizer-files.js";
@@ -38,7 +38,7 @@ export function registerEvaluate(program: Command): void {
   program
     .command("evaluate")
     .description("measure a model: loss and bits per byte on text, accuracy on multiple-choice questions")
-    .argument("<folder>", "checkpoint folder: config.json, model.safetensors, tokenizer.json")
+    .argument("<folder>", "folder of a checkpoint or an adapter")
     .option("--text <paths...>", "files, folders or globs of text")
     .option("--choices <paths...>", "questions as JSON lines, CSV or Parquet")
     .option("--json", "as JSON")
@@ -52,7 +52,9 @@ async function evaluate(folder: string, options: Options): Promise<void> {
   const { text, choices, json } = options;
   if (!text && !choices) fail("argument", "evaluate: give --text, --choices or both");
   const questions = choices && (await readQuestions(choices));
-  const evaluator = new Evaluator(await fromPretrained(folder), await Tokenizer.open(folder), engineOptions(options));
+  const engine = engineOptions(options);
+  const { model, tokenizer } = await openCheckpoint(folder, engine);
+  const evaluator = new Evaluator(model, await Tokenizer.open(tokenizer), engine);
   const bar = progressBar({
     stream: process.stderr,
     live: process.stderr.isTTY === true,

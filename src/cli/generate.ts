@@ -1,4 +1,4 @@
-/** `layerwise generate` and `layerwise chat`: text from a checkpoint folder. */
+/** `layerwise generate` and `layerwise chat`: text from a folder of a checkpoint or an adapter. */
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { type Finish, TextGenerator, type TextOptions } from "../applications/text-generation.js";
@@ -26,18 +26,19 @@ Without settings of its own the model's generation_config.json holds, else the l
 const chatExamples = `
 Examples:
   $ layerwise chat models/qwen3-0.6b
+  $ layerwise chat runs/<run>/adapter                 on its base_model
   $ layerwise chat models/qwen3-0.6b --system "Answer in one sentence." --temperature 0.7
 
 Ctrl-C ends an answer, a second one (or Ctrl-D) the chat.`;
 
 export function registerGenerate(program: Command): void {
   sampled(program.command("generate").description("go on from a text with a model"))
-    .argument("<folder>", "checkpoint folder: config.json, model.safetensors, tokenizer.json")
+    .argument("<folder>", "folder of a checkpoint or an adapter")
     .argument("[prompt]", "the text (default: standard input)")
     .addHelpText("after", generateExamples)
     .action(generate);
   sampled(program.command("chat").description("talk with a model that has a chat template"))
-    .argument("<folder>", "checkpoint folder")
+    .argument("<folder>", "folder of a checkpoint or an adapter")
     .option("--system <text>", "what the model is told first")
     .addHelpText("after", chatExamples)
     .action(chat);

@@ -35,7 +35,7 @@ export function registerServe(program: Command): void {
   program
     .command("serve")
     .description("answer chat and text completions over HTTP, as OpenAI's API does")
-    .argument("<folder>", "checkpoint folder: config.json, model.safetensors, tokenizer.json")
+    .argument("<folder>", "folder of a checkpoint or an adapter")
     .option("--host <address>", "where it listens", "127.0.0.1")
     .option("--port <n>", "0: any free one", wholeNumber, 8080)
     .option("--name <model>", "what clients call the model (default: the folder's name)")

@@ -27,7 +27,12 @@ const single = "model.safetensors";
 export async function readConfigJson(folder: string): Promise<JsonObject> {
   const path = join(folder, "config.json");
   if (!existsSync(path))
-    fail("file", `${folder}: no config.json; expected a checkpoint folder as on the Hugging Face hub`);
+    fail(
+      "file",
+      existsSync(join(folder, "adapter_config.json"))
+        ? `${folder}: no config.json, it holds an adapter; expected a checkpoint folder: load its base, then adapt.loadAdapter, merge and savePretrained`
+        : `${folder}: no config.json; expected a checkpoint folder as on the Hugging Face hub`,
+    );
   const config = await readJson(path, 10_000_000);
   return isObject(config) ? config : fail("file", `${path}: expected an object`);
 }
