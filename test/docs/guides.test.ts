@@ -1,4 +1,7 @@
-/** The guides are followed to the letter: files are written, commands run in a shell, programs run, in their order. */
+/**
+ * The guides are followed to the letter: files are written, commands run in a shell, programs are checked and run, in
+ * their order.
+ */
 import { spawn } from "node:child_process";
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
@@ -43,20 +46,36 @@ function run(command: string, args: readonly string[], cwd: string): Promise<{ c
 
 /** A few steps are enough to see that all works. */
 const shortened = (text: string): string =>
-  text.replace(/(max_steps: |steps: )\d+/g, "$14").replace("warmup_steps: 4", "warmup_steps: 1");
+  text.replace(/(steps: |max_steps=)\d+/g, "$14").replace("warmup_steps: 4", "warmup_steps: 1");
 
 /** Gives the output of every block that ran. */
-async function follow(guide: string, folder: string): Promise<string[]> {
+async function follow(guide: string, folder: string, edit: (text: string) => string): Promise<string[]> {
   const outputs: string[] = [];
   for (const [i, { language, file, text }] of blocksOf(join(root, "docs", guide)).entries()) {
-    if (file) writeFileSync(join(folder, file), shortened(text));
-    else if (language === "sh") outputs.push(await succeed("bash", ["-euc", text], folder));
-    else if (language === "ts") {
-      writeFileSync(join(folder, `program-${i}.mjs`), shortened(text));
-      outputs.push(await succeed(process.execPath, [`program-${i}.mjs`], folder));
-    } else expect.fail(`${guide}: a block of "${language}" is neither run nor written to a file`);
+    if (file) writeFileSync(join(folder, file), edit(text));
+    else if (language === "sh") outputs.push(await succeed("bash", ["-euo", "pipefail", "-c", edit(text)], folder));
+    else if (language === "ts") outputs.push(await runProgram(`program-${i}`, edit(text), folder));
+    else expect.fail(`${guide}: a block of "${language}" is neither run nor written to a file`);
   }
   return outputs;
+}
+
+/** As a reader would: checked by the compiler against the package's types, then run; it holds no type annotations. */
+async function runProgram(name: string, code: string, folder: string): Promise<string> {
+  for (const ending of ["mts", "mjs"]) writeFileSync(join(folder, `${name}.${ending}`), code);
+  const compiler = join(root, "node_modules/typescript/bin/tsc");
+  const options = [
+    "--ignoreConfig",
+    "--noEmit",
+    "--strict",
+    "--skipLibCheck",
+    "--target",
+    "es2022",
+    "--module",
+    "nodenext",
+  ];
+  await succeed(process.execPath, [compiler, ...options, "--types", "node", `${name}.mts`], folder);
+  return succeed(process.execPath, [`${name}.mjs`], folder);
 }
 
 async function succeed(command: string, args: readonly string[], cwd: string): Promise<string> {
@@ -69,17 +88,21 @@ function workFolder(name: string): string {
   const folder = join(scratch, name);
   mkdirSync(folder);
   writeFileSync(join(folder, "corpus.txt"), "the quick brown fox jumps over the lazy dog. ".repeat(400));
+  writeFileSync(join(folder, "held-out.txt"), "the lazy dog jumps over the quick brown fox. ".repeat(40));
   cpSync(join(root, "test/golden/checkpoints/llama-chat"), join(folder, "models/tiny-chat"), { recursive: true });
   return folder;
 }
 
 it("train a language model", async () => {
   const folder = workFolder("train");
-  const outputs = await follow("train-a-language-model.md", folder);
+  const outputs = await follow("train-a-language-model.md", folder, shortened);
   const all = outputs.join("\n");
   expect(all).toContain("4 layers, width 128");
-  expect(all).toMatch(/bits per byte +\d\.\d+/);
-  expect(readdirSync(join(folder, "my-model"))).toContain("model.safetensors");
+  expect(all.match(/bits per byte +\d+\.\d+/g)).toHaveLength(2);
+  expect(all).toMatch(/^4 \d+\.\d+\nthe ./m);
+  expect(readdirSync(join(folder, "my-model"))).toEqual(
+    expect.arrayContaining(["config.json", "model.safetensors", "tokenizer.json"]),
+  );
   expect(readdirSync(join(folder, "web/model/onnx")).sort()).toEqual([
     "model.onnx",
     "model_q4.onnx",
@@ -89,9 +112,14 @@ it("train a language model", async () => {
 
 it("fine-tune a checkpoint", async () => {
   const folder = workFolder("tune");
-  const outputs = await follow("fine-tune-a-checkpoint.md", folder);
-  expect(outputs[0]).toContain("chat template  yes");
-  expect(readdirSync(join(folder, "my-adapter")).sort()).toContain("adapter_model.safetensors");
+  // The model is so small that all steps are taken, and the answers are those of the examples.
+  const outputs = await follow("fine-tune-a-checkpoint.md", folder, (text) => text);
+  const [info = "", train = "", chat = "", measured = "", program = ""] = outputs;
+  expect(info).toContain("chat template  yes");
+  expect(train).toContain("/adapter\n");
+  expect(chat).toBe("4\n\n");
+  expect(measured.match(/accuracy +\S+/g)?.at(-1)).toMatch(/ 100\.0$/);
+  expect(program).toMatch(/^200 \d+\.\d+\n4\n$/m);
   expect(readdirSync(join(folder, "models/tuned"))).toContain("tokenizer.json");
   expect(readdirSync(join(folder, "web/tuned/onnx"))).toEqual(["model_q4.onnx"]);
 });
