@@ -29,7 +29,7 @@ Examples:
   $ layerwise chat runs/<run>/adapter                 on its base_model
   $ layerwise chat models/qwen3-0.6b --system "Answer in one sentence." --temperature 0.7
 
-Ctrl-C ends an answer, a second one (or Ctrl-D) the chat.`;
+Ctrl-C ends an answer, a second one (or Ctrl-D) the chat. Beyond the model's context the oldest exchanges are forgotten.`;
 
 export function registerGenerate(program: Command): void {
   sampled(program.command("generate").description("go on from a text with a model"))
@@ -96,6 +96,7 @@ async function chat(folder: string, options: Options): Promise<void> {
       continue;
     }
     messages.push({ role: "user", content: line });
+    if (forgetOldest(generator, messages)) process.stderr.write("(the beginning of this chat is forgotten)\n");
     let answer = "";
     await interruptible(async (signal) => {
       const pieces = generator.stream(messages, { ...textOptions(options), signal });
@@ -110,6 +111,15 @@ async function chat(folder: string, options: Options): Promise<void> {
   }
   process.stdout.write("\n");
   await generator.release();
+}
+
+/** Takes exchanges away until a quarter of the context is free for the answer; says whether any went. */
+function forgetOldest(generator: TextGenerator, messages: ChatMessage[]): boolean {
+  const limit = 0.75 * generator.model.config.context;
+  const first = messages[0]?.role === "system" ? 1 : 0;
+  const before = messages.length;
+  while (messages.length > first + 2 && generator.idsOf(messages).length > limit) messages.splice(first, 2);
+  return messages.length < before;
 }
 
 async function print(generator: TextGenerator, prompt: string, options: TextOptions): Promise<Finish> {
