@@ -109,7 +109,7 @@ export class Generator {
       start: column(start),
       count: column(fresh.map(({ length }) => length)),
     });
-    stage.held = rows.map((row) => [...row]);
+    stage.held = [...rows];
     const V = logits.shape[1] as number;
     return rows.map((_, b) => (logits.data as Float32Array).subarray(b * V, (b + 1) * V));
   }
