@@ -1,8 +1,9 @@
 /** Adapters on the disk: a folder with `adapter_config.json` and `adapter_model.safetensors`, as PEFT keeps them. */
-import { access, mkdir } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { failFile, writeAtomically, writeFully } from "../data/disk.js";
-import { readJson } from "../data/json-file.js";
+import { failFile } from "../data/disk.js";
+import { readJson, writeJson } from "../data/json-file.js";
 import { readSafetensors, writeSafetensors } from "../data/safetensors-file.js";
 import type { AnyModule } from "../nn/index.js";
 import { fail } from "../tensor/index.js";
@@ -28,7 +29,7 @@ export async function loadAdapter<M extends AnyModule>(
 ): Promise<Lora<M>> {
   const config = await readJson(join(folder, configName), configLimit);
   const path = join(folder, tensorsName);
-  if (!(await exists(path)) && (await exists(join(folder, "adapter_model.bin"))))
+  if (!existsSync(path) && existsSync(join(folder, "adapter_model.bin")))
     fail(
       "file",
       `${folder}: adapter_model.bin is a pickle, which can hold code; save it again as safetensors with PEFT`,
@@ -51,12 +52,5 @@ export async function saveAdapter(
   const { config, tensors } = await toPeft(adapters, name, notes);
   await mkdir(folder, { recursive: true }).catch((error) => failFile(folder, "the folder cannot be made", error));
   await writeSafetensors(join(folder, tensorsName), tensors);
-  const text = new TextEncoder().encode(`${JSON.stringify(config, null, 2)}\n`);
-  await writeAtomically(join(folder, configName), (handle) => writeFully(handle, text));
+  await writeJson(join(folder, configName), config);
 }
-
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );

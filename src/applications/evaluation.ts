@@ -11,7 +11,7 @@
 import type { Tokenizer } from "../data/tokenizer.js";
 import type { GPT } from "../models/index.js";
 import { type CompileOptions, compile, type Program } from "../runtime/index.js";
-import { crossEntropy, fail, NDArray, type Tensor } from "../tensor/index.js";
+import { crossEntropy, fail, NDArray, noTarget, type Tensor } from "../tensor/index.js";
 
 export interface TextLoss {
   readonly loss: number;
@@ -122,7 +122,7 @@ export class Evaluator {
     if (whole.length < 2) fail("argument", `evaluate: question ${question} has no token to score; give it a prompt`);
     return {
       tokens: whole.slice(0, -1),
-      targets: whole.slice(1).map((id, t) => (t + 1 < first ? ignored : id)),
+      targets: whole.slice(1).map((id, t) => (t + 1 < first ? noTarget : id)),
     };
   }
 
@@ -131,7 +131,7 @@ export class Evaluator {
     const longest = Math.max(...rows.map(({ tokens }) => tokens.length));
     const T = Math.min(context, 2 ** Math.ceil(Math.log2(Math.max(16, longest))));
     const tokens = NDArray.zeros([rows.length, T], "int32");
-    const targets = NDArray.from(new Int32Array(rows.length * T).fill(ignored), "int32", [rows.length, T]);
+    const targets = NDArray.from(new Int32Array(rows.length * T).fill(noTarget), "int32", [rows.length, T]);
     for (const [b, row] of rows.entries())
       for (const [t, id] of row.tokens.entries()) {
         if (id >= vocabulary)
@@ -140,7 +140,7 @@ export class Evaluator {
             `evaluate: token ${id} is beyond the model's vocabulary of ${vocabulary}: another model's tokenizer`,
           );
         tokens.data[b * T + t] = id;
-        targets.data[b * T + t] = row.targets[t] ?? ignored;
+        targets.data[b * T + t] = row.targets[t] ?? noTarget;
       }
     return (await this.#program({ tokens, targets })).nats.toNumbers();
   }
@@ -165,7 +165,6 @@ interface Row {
   readonly targets: readonly number[];
 }
 
-const ignored = -100;
 const largest = (values: readonly number[]): number => values.indexOf(Math.max(...values));
 
 /** A question from a record: `prompt` (or `question`), `choices`, `answer` (an index, a letter, or the choice itself). */

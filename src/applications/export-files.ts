@@ -1,6 +1,5 @@
 /** Exported models as folders: `config.json`, tokenizer, `onnx/model*.onnx` and, for large ones, `*.onnx_data`. */
-import { existsSync } from "node:fs";
-import { copyFile, mkdir } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import {
@@ -12,7 +11,9 @@ import {
   TensorProto_DataLocation,
 } from "../compile/onnx/onnx_pb.js";
 import { writeAtomically, writeFully } from "../data/disk.js";
-import { companions, fromPretrained, readConfigJson } from "../data/pretrained-files.js";
+import { writeJson } from "../data/json-file.js";
+import { copyCompanions, fromPretrained } from "../data/pretrained-files.js";
+import { configOf } from "../models/index.js";
 import { type ExportedModel, type ExportType, exportLanguageModel, exportTypes } from "./export-onnx.js";
 
 export interface ExportFilesOptions {
@@ -25,7 +26,6 @@ export interface ExportFilesOptions {
 /** Export a checkpoint folder to another folder that transformers.js loads as it is. */
 export async function exportFolder(from: string, to: string, options: ExportFilesOptions = {}): Promise<void> {
   const { dtypes = ["fp32"], maxInlineBytes = 1e9, onFile } = options;
-  const config = await readConfigJson(from);
   const model = await fromPretrained(from);
   await mkdir(join(to, "onnx"), { recursive: true });
   const external: Record<string, boolean> = {};
@@ -34,11 +34,12 @@ export async function exportFolder(from: string, to: string, options: ExportFile
     const name = `model${exportTypes[dtype]}.onnx`;
     external[name] = await writeModel(exported, join(to, "onnx", name), maxInlineBytes, onFile);
   }
-  for (const name of companions) if (existsSync(join(from, name))) await copyFile(join(from, name), join(to, name));
+  await copyCompanions(from, to);
+  const config = configOf(model);
   const data = Object.fromEntries(Object.entries(external).filter(([, isExternal]) => isExternal));
   const whole =
     Object.keys(data).length > 0 ? { ...config, "transformers.js_config": { use_external_data_format: data } } : config;
-  await writeText(join(to, "config.json"), `${JSON.stringify(whole, null, 2)}\n`);
+  await writeJson(join(to, "config.json"), whole);
 }
 
 /** Whether weights went to a file of their own. */
@@ -85,6 +86,3 @@ async function writeExternal(weights: readonly TensorProto[], path: string): Pro
   });
   return placed;
 }
-
-const writeText = (path: string, text: string): Promise<void> =>
-  writeAtomically(path, (handle) => writeFully(handle, new TextEncoder().encode(text)));

@@ -5,7 +5,7 @@
  */
 import type { GraphProto, ModelProto, TensorProto } from "../compile/onnx/onnx_pb.js";
 import type { GPT } from "../models/index.js";
-import type { Attention, KeyValueCache } from "../nn/index.js";
+import { type Attention, type KeyValueCache, unreachable } from "../nn/index.js";
 import { type DynamicInput, dynamicModel } from "../runtime/dynamic.js";
 import { concat, fail, type NDArray, type Tensor, where } from "../tensor/index.js";
 import { type WeightBits, withWeights } from "./quantized-weights.js";
@@ -32,9 +32,6 @@ export interface ExportOptions {
   /** Positions that can be used (default: the context, at most 8192): tables of angles are this long. */
   readonly maxLength?: number;
 }
-
-/** Hidden from every query. */
-const never = 2 ** 30;
 
 /** Throws where the model depends on the size of its input in a way that one graph cannot have. */
 export async function exportLanguageModel(model: GPT, options: ExportOptions = {}): Promise<ExportedModel> {
@@ -87,7 +84,7 @@ function forward(
   const input = (name: string): Tensor => given[name] ?? fail("trace", `export: no input "${name}"`);
   const mask = input("attention_mask").cast("int32"); // [batch, total]
   const places = mask.cumsum(-1).sub(1);
-  const keyPositions = where(mask.equal(1), places, never);
+  const keyPositions = where(mask.equal(1), places, unreachable);
   const present: Record<string, Tensor> = {};
   const cache: KeyValueCache = {
     length,

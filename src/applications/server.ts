@@ -9,7 +9,7 @@ import { bodyLimit } from "hono/body-limit";
 import { streamSSE } from "hono/streaming";
 import { z } from "zod";
 import { LayerwiseError } from "../tensor/errors.js";
-import type { Finish, TextGenerator, TextOptions } from "./text-generation.js";
+import { eachPiece, type Finish, type TextGenerator, type TextOptions } from "./text-generation.js";
 import { waitingLine } from "./waiting-line.js";
 
 export interface ServerOptions {
@@ -99,7 +99,7 @@ export function completionServer(generator: TextGenerator, options: ServerOption
   return app;
 
   async function answer(c: Context, request: Settings, prompt: Prompt, shape: Shape): Promise<Response> {
-    generator.idsOf(prompt); // what is wrong with it is said before a stream begins
+    const ids = generator.idsOf(prompt); // what is wrong with it is said before a stream begins
     const place = line.enter();
     if (!place) return refuse(c, 429, `${queue} requests wait already; try again later`);
     const head = {
@@ -108,11 +108,11 @@ export function completionServer(generator: TextGenerator, options: ServerOption
       model: options.model,
     };
     const signal = c.req.raw.signal;
-    const run = () => generator.stream(prompt, { ...textOptions(request), signal });
+    const run = () => generator.streamFrom(ids, { ...textOptions(request), signal });
     if (!request.stream)
       return place(async () => {
         let text = "";
-        const finish = await each(run(), async (piece) => {
+        const finish = await eachPiece(run(), (piece) => {
           text += piece;
         });
         return c.json({
@@ -127,7 +127,7 @@ export function completionServer(generator: TextGenerator, options: ServerOption
         const write = (fields: object) =>
           sse.writeSSE({ data: JSON.stringify({ ...head, object: shape.chunk, ...fields }) });
         for (const opening of shape.opening) await write({ choices: [opening] });
-        const finish = await each(run(), (piece) => write({ choices: [shape.delta(piece, null)] }));
+        const finish = await eachPiece(run(), (piece) => write({ choices: [shape.delta(piece, null)] }));
         await write({ choices: [shape.delta("", finish.reason)] });
         if (request.stream_options?.include_usage) await write({ choices: [], usage: usage(finish) });
         await sse.writeSSE({ data: "[DONE]" });
@@ -138,7 +138,7 @@ export function completionServer(generator: TextGenerator, options: ServerOption
   }
 }
 
-type Prompt = Parameters<TextGenerator["stream"]>[0];
+type Prompt = Parameters<TextGenerator["idsOf"]>[0];
 
 /** How the two kinds of completion are written. */
 interface Shape {
@@ -184,14 +184,6 @@ const usage = ({ promptTokens, newTokens }: Finish) => ({
   completion_tokens: newTokens,
   total_tokens: promptTokens + newTokens,
 });
-
-async function each(pieces: AsyncGenerator<string, Finish>, use: (piece: string) => Promise<void>): Promise<Finish> {
-  for (;;) {
-    const { value, done } = await pieces.next();
-    if (done) return value;
-    await use(value);
-  }
-}
 
 function textOptions(request: Settings): TextOptions {
   const { stop } = request;

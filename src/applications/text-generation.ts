@@ -24,6 +24,7 @@ export interface Finish {
 
 export class TextGenerator {
   readonly #generator: Generator;
+  #template: ChatTemplate | undefined;
 
   constructor(
     readonly model: GPT,
@@ -50,7 +51,7 @@ export class TextGenerator {
   static async open(folder: string, options: CompileOptions = {}): Promise<TextGenerator> {
     const { model, base, tokenizer: tokenizerFolder } = await openCheckpoint(folder, options);
     const tokenizer = await Tokenizer.open(tokenizerFolder);
-    const { defaults, endTokens } = await generationSettings(base);
+    const { defaults, endTokens } = await generationSettings(base, model.source);
     const ends = endTokens.length > 0 ? endTokens : tokenizer.eos === undefined ? [] : [tokenizer.eos];
     return new TextGenerator(model, tokenizer, defaults, ends, options);
   }
@@ -62,8 +63,12 @@ export class TextGenerator {
 
   /** The text that follows, piece by piece; the generator's return value says how it ended. */
   async *stream(prompt: string | readonly ChatMessage[], options: TextOptions = {}): AsyncGenerator<string, Finish> {
+    return yield* this.streamFrom(this.idsOf(prompt), options);
+  }
+
+  /** The same from tokens, as `idsOf` gives them. */
+  async *streamFrom(ids: readonly number[], options: TextOptions = {}): AsyncGenerator<string, Finish> {
     const { stop = [], ...settings } = { ...this.defaults, ...options };
-    const ids = this.idsOf(prompt);
     const text = this.tokenizer.stream({ skipSpecials: true });
     const held = heldBack(stop);
     const { maxNewTokens = 128 } = settings;
@@ -93,13 +98,11 @@ export class TextGenerator {
     prompt: string | readonly ChatMessage[],
     options: TextOptions = {},
   ): Promise<Finish & { readonly text: string }> {
-    const pieces = this.stream(prompt, options);
     let text = "";
-    for (;;) {
-      const { value, done } = await pieces.next();
-      if (done) return { ...value, text };
-      text += value;
-    }
+    const finish = await eachPiece(this.stream(prompt, options), (piece) => {
+      text += piece;
+    });
+    return { ...finish, text };
   }
 
   /** The tokens of a text, or of a chat as its template writes it. */
@@ -110,7 +113,7 @@ export class TextGenerator {
         ? ids
         : fail("argument", "generate: the prompt has no token; write something to go on from");
     }
-    const whole = this.#template()(prompt, { addGenerationPrompt: true });
+    const whole = this.#chatTemplate()(prompt, { addGenerationPrompt: true });
     return this.tokenizer.encode(whole, { specials: false });
   }
 
@@ -118,10 +121,24 @@ export class TextGenerator {
     return this.#generator.release();
   }
 
-  #template(): ChatTemplate {
+  /** Parsed once, when a chat first asks for it. */
+  #chatTemplate(): ChatTemplate {
     if (!this.chats)
       fail("argument", "chat: this model has no chat template; it goes on from text instead: layerwise generate");
-    return chatTemplateOf(this.tokenizer);
+    this.#template ??= chatTemplateOf(this.tokenizer);
+    return this.#template;
+  }
+}
+
+/** Hands over every piece of a text as it comes, and gives how the text ended. */
+export async function eachPiece(
+  pieces: AsyncGenerator<string, Finish>,
+  use: (piece: string) => unknown,
+): Promise<Finish> {
+  for (;;) {
+    const { value, done } = await pieces.next();
+    if (done) return value;
+    await use(value);
   }
 }
 
@@ -133,15 +150,9 @@ interface Settings {
 }
 
 /** `generation_config.json`, and what `config.json` says of it in older folders. */
-async function generationSettings(folder: string): Promise<Settings> {
-  const read = async (name: string): Promise<HFConfig | undefined> => {
-    const path = join(folder, name);
-    if (!existsSync(path)) return undefined;
-    const value = await readJson(path, 10_000_000);
-    return isObject(value) ? new HFConfig(value, path) : fail("file", `${path}: expected an object`);
-  };
-  const own = await read("generation_config.json");
-  const ends = endTokensOf(own) ?? endTokensOf(await read("config.json")) ?? [];
+async function generationSettings(folder: string, config: HFConfig | undefined): Promise<Settings> {
+  const own = await readSettings(join(folder, "generation_config.json"));
+  const ends = endTokensOf(own) ?? endTokensOf(config) ?? [];
   if (!own) return { defaults: {}, endTokens: ends };
   const given = {
     temperature: own.flag("do_sample", false) ? own.number("temperature", 1) : 0,
@@ -153,6 +164,12 @@ async function generationSettings(folder: string): Promise<Settings> {
   };
   const defaults = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   return { defaults, endTokens: ends };
+}
+
+async function readSettings(path: string): Promise<HFConfig | undefined> {
+  if (!existsSync(path)) return undefined;
+  const value = await readJson(path, 10_000_000);
+  return isObject(value) ? new HFConfig(value, path) : fail("file", `${path}: expected an object`);
 }
 
 function endTokensOf(config: HFConfig | undefined): number[] | undefined {

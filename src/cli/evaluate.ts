@@ -15,8 +15,10 @@ import { Tokenizer } from "../data/tokenizer-files.js";
 import type { BackendName } from "../runtime/index.js";
 import { fail } from "../tensor/errors.js";
 import { engineOptions } from "./generate.js";
+import { endInterrupted, interruptible } from "./interrupt.js";
 import { wholeNumber } from "./numbers.js";
 import { type Progress, progressBar } from "./progress.js";
+import { terminalOf } from "./terminal.js";
 
 interface Options {
   readonly text?: string[];
@@ -55,35 +57,22 @@ async function evaluate(folder: string, options: Options): Promise<void> {
   const engine = engineOptions(options);
   const { model, tokenizer } = await openCheckpoint(folder, engine);
   const evaluator = new Evaluator(model, await Tokenizer.open(tokenizer), engine);
-  const bar = progressBar({
-    stream: process.stderr,
-    live: process.stderr.isTTY === true,
-    columns: () => process.stderr.columns ?? 80,
-  });
-  const abort = new AbortController();
-  const interrupt = () => abort.abort();
-  process.once("SIGINT", interrupt);
-  try {
-    const { signal } = abort;
-    const results = {
-      ...(text && { text: await lossOf(evaluator, text, bar, signal) }),
-      ...(questions && {
-        choices: await evaluator.choiceAccuracy(questions, {
-          signal,
-          onProgress: (done) =>
-            bar.show(done, `${Math.round(done * questions.length)} of ${questions.length} questions`),
-        }),
+  const bar = progressBar(terminalOf(process.stderr));
+  const measure = async (signal: AbortSignal): Promise<Results> => ({
+    ...(text && { text: await lossOf(evaluator, text, bar, signal) }),
+    ...(questions && {
+      choices: await evaluator.choiceAccuracy(questions, {
+        signal,
+        onProgress: (done) => bar.show(done, `${Math.round(done * questions.length)} of ${questions.length} questions`),
       }),
-    };
+    }),
+  });
+  try {
+    const results = await interruptible(measure, () => endInterrupted("evaluate: interrupted"));
     bar.close();
     process.stdout.write(json ? `${JSON.stringify(results, null, 2)}\n` : asText(results));
-  } catch (error) {
-    if (!abort.signal.aborted) throw error;
-    process.exitCode = 130;
-    fail("argument", "evaluate: interrupted");
   } finally {
     bar.close();
-    process.off("SIGINT", interrupt);
     await evaluator.release();
   }
 }
@@ -112,7 +101,12 @@ async function lossOf(evaluator: Evaluator, paths: string[], bar: Progress, sign
   return losses.length > 0 ? together(losses) : fail("argument", "evaluate: the text is empty");
 }
 
-function asText({ text, choices }: { readonly text?: TextLoss; readonly choices?: ChoiceAccuracy }): string {
+interface Results {
+  readonly text?: TextLoss;
+  readonly choices?: ChoiceAccuracy;
+}
+
+function asText({ text, choices }: Results): string {
   const rows: [string, string][] = [
     ...(text
       ? ([

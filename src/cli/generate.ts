@@ -1,10 +1,11 @@
 /** `layerwise generate` and `layerwise chat`: text from a folder of a checkpoint or an adapter. */
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
-import { type Finish, TextGenerator, type TextOptions } from "../applications/text-generation.js";
+import { eachPiece, type Finish, TextGenerator, type TextOptions } from "../applications/text-generation.js";
 import type { ChatMessage } from "../data/chat-template.js";
 import type { BackendName } from "../runtime/index.js";
 import { fail } from "../tensor/errors.js";
+import { interruptible } from "./interrupt.js";
 import { number, wholeNumber } from "./numbers.js";
 
 interface Options extends TextOptions {
@@ -73,8 +74,11 @@ async function generate(folder: string, given: string | undefined, options: Opti
   const generator = await TextGenerator.open(folder, engineOptions(options));
   process.stdout.write(prompt);
   const started = performance.now();
-  const finish = await interruptible((signal) =>
-    print(generator, prompt, { slide: true, ...textOptions(options), signal }),
+  const settings = { slide: true, ...textOptions(options) };
+  // Ctrl-C ends the text and keeps what has been written.
+  const finish = await interruptible<Finish | undefined>(
+    (signal) => eachPiece(generator.stream(prompt, { ...settings, signal }), (piece) => process.stdout.write(piece)),
+    () => undefined,
   );
   process.stdout.write("\n");
   if (process.stderr.isTTY && finish) process.stderr.write(`${rate(finish, started)}\n`);
@@ -98,13 +102,14 @@ async function chat(folder: string, options: Options): Promise<void> {
     messages.push({ role: "user", content: line });
     if (forgetOldest(generator, messages)) process.stderr.write("(the beginning of this chat is forgotten)\n");
     let answer = "";
-    await interruptible(async (signal) => {
-      const pieces = generator.stream(messages, { ...textOptions(options), signal });
-      for await (const piece of pieces) {
-        answer += piece;
-        process.stdout.write(piece);
-      }
-    });
+    await interruptible<Finish | undefined>(
+      (signal) =>
+        eachPiece(generator.stream(messages, { ...textOptions(options), signal }), (piece) => {
+          answer += piece;
+          process.stdout.write(piece);
+        }),
+      () => undefined,
+    );
     process.stdout.write("\n");
     messages.push({ role: "assistant", content: answer });
     terminal.prompt();
@@ -120,30 +125,6 @@ function forgetOldest(generator: TextGenerator, messages: ChatMessage[]): boolea
   const before = messages.length;
   while (messages.length > first + 2 && generator.idsOf(messages).length > limit) messages.splice(first, 2);
   return messages.length < before;
-}
-
-async function print(generator: TextGenerator, prompt: string, options: TextOptions): Promise<Finish> {
-  const pieces = generator.stream(prompt, options);
-  for (;;) {
-    const { value, done } = await pieces.next();
-    if (done) return value;
-    process.stdout.write(value);
-  }
-}
-
-/** Ctrl-C ends the work and keeps what has been written. */
-async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
-  const abort = new AbortController();
-  const interrupt = () => abort.abort();
-  process.once("SIGINT", interrupt);
-  try {
-    return await work(abort.signal);
-  } catch (error) {
-    if (!abort.signal.aborted) throw error;
-    return undefined;
-  } finally {
-    process.off("SIGINT", interrupt);
-  }
 }
 
 const rate = ({ newTokens, promptTokens }: Finish, started: number): string => {

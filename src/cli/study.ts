@@ -22,8 +22,10 @@ import {
 } from "../studies/index.js";
 import type { StudyReport } from "../studies/study-report.js";
 import { fail } from "../tensor/errors.js";
+import { endInterrupted, interruptible } from "./interrupt.js";
 import { labView } from "./lab-view.js";
 import { positiveNumber } from "./numbers.js";
+import { terminalOf } from "./terminal.js";
 
 interface Options {
   readonly text?: string[];
@@ -89,39 +91,33 @@ async function perform(
     : installedDeclarations();
   const data = await text.open(paths, { tokens: "bytes", context: 64 });
   const scale = scaleOf(options);
-  const view = labView({
-    stream: process.stdout,
-    live: process.stdout.isTTY === true,
-    columns: () => process.stdout.columns ?? 80,
-  });
-  const abort = new AbortController();
-  const interrupt = () => abort.abort();
-  process.once("SIGINT", interrupt);
-  const laboratory = new Laboratory(data, scale, view.show, abort.signal);
+  const view = labView(terminalOf(process.stdout));
+  const measure = async (signal: AbortSignal): Promise<void> => {
+    const laboratory = new Laboratory(data, scale, view.show, signal);
+    try {
+      view.start(headline(name, data, label, scale));
+      const report = await run(laboratory, {
+        command: commandLine(command, options),
+        text: label,
+        machine: await machine(),
+      });
+      const path = writeReport(report, options.output ?? join("runs", name), {
+        "layers.csv": historyCsv(laboratory.runs),
+        "angular.csv": angularCsv(laboratory.runs),
+      });
+      if (options.record) recordResults(report, fileURLToPath(new URL("../../src/catalogue/results", import.meta.url)));
+      view.close();
+      const width = process.stdout.isTTY ? (process.stdout.columns ?? 80) : 100;
+      const table = terminalTable(report.papers, { width, color: process.stdout.isTTY === true });
+      process.stdout.write(`\n${table}\n${wrap(report.summary, width)}\n\nReport: ${relative(process.cwd(), path)}\n`);
+    } finally {
+      view.close();
+      await laboratory.release();
+    }
+  };
   try {
-    view.start(headline(name, data, label, scale));
-    const report = await run(laboratory, {
-      command: commandLine(command, options),
-      text: label,
-      machine: await machine(),
-    });
-    const path = writeReport(report, options.output ?? join("runs", name), {
-      "layers.csv": historyCsv(laboratory.runs),
-      "angular.csv": angularCsv(laboratory.runs),
-    });
-    if (options.record) recordResults(report, fileURLToPath(new URL("../../src/catalogue/results", import.meta.url)));
-    view.close();
-    const width = process.stdout.isTTY ? (process.stdout.columns ?? 80) : 100;
-    const table = terminalTable(report.papers, { width, color: process.stdout.isTTY === true });
-    process.stdout.write(`\n${table}\n${wrap(report.summary, width)}\n\nReport: ${relative(process.cwd(), path)}\n`);
-  } catch (error) {
-    if (!abort.signal.aborted) throw error;
-    process.exitCode = 130;
-    fail("argument", "interrupted; nothing of an unfinished study is kept");
+    await interruptible(measure, () => endInterrupted("interrupted; nothing of an unfinished study is kept"));
   } finally {
-    view.close();
-    process.off("SIGINT", interrupt);
-    await laboratory.release();
     await data.close();
   }
 }

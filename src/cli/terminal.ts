@@ -12,6 +12,13 @@ export interface TerminalOptions {
   readonly now?: () => number;
 }
 
+/** Of a stream of this process. */
+export const terminalOf = (stream: NodeJS.WriteStream): TerminalOptions => ({
+  stream,
+  live: stream.isTTY === true,
+  columns: () => stream.columns ?? 80,
+});
+
 export interface TerminalView {
   show(event: TrainEvent): void;
   /** Leaves the last frame standing and gives the cursor back. Harmless when called twice. */

@@ -5,10 +5,11 @@ import { type BytePairProgress, trainBytePair } from "../data/byte-pair.js";
 import type { WordSplit } from "../data/split-words.js";
 import { openPieces } from "../data/text-files.js";
 import { Tokenizer, writeTokenizer } from "../data/tokenizer-files.js";
-import { fail } from "../tensor/errors.js";
+import { endInterrupted, interruptible } from "./interrupt.js";
 import { positiveNumber } from "./numbers.js";
 import { progressBar } from "./progress.js";
 import { printable } from "./step-line.js";
+import { terminalOf } from "./terminal.js";
 
 interface TrainOptions {
   readonly vocabulary: number;
@@ -51,33 +52,23 @@ export function registerTokenizer(program: Command): void {
 
 async function train(paths: string[], options: TrainOptions): Promise<void> {
   const { vocabulary, output, special: specials, split, minFrequency } = options;
-  const bar = progressBar({
-    stream: process.stdout,
-    live: process.stdout.isTTY === true,
-    columns: () => process.stdout.columns ?? 80,
-  });
-  const abort = new AbortController();
-  const interrupt = (): void => abort.abort();
-  process.once("SIGINT", interrupt);
+  const bar = progressBar(terminalOf(process.stdout));
   const begun = performance.now();
-  try {
+  const learn = async (signal: AbortSignal): Promise<string> => {
     const { bytes, pieces } = await openPieces(paths);
     // Before the work rather than after it: a folder that cannot be made.
     await mkdir(output, { recursive: true });
     const onProgress = (progress: BytePairProgress): void => bar.show(...frame(progress, bytes));
-    const { signal } = abort;
     const file = await trainBytePair(pieces, { vocabulary, specials, split, minFrequency, onProgress, signal });
     await writeTokenizer(output, file);
+    return summary(Object.keys(file.model.vocab).length, vocabulary, bytes, performance.now() - begun);
+  };
+  try {
+    const done = await interruptible(learn, () => endInterrupted("interrupted; nothing was written"));
     bar.close();
-    process.stdout.write(summary(Object.keys(file.model.vocab).length, vocabulary, bytes, performance.now() - begun));
-    process.stdout.write(`written to ${printable(output)}\n`);
-  } catch (error) {
-    if (!abort.signal.aborted) throw error;
-    process.exitCode = 130;
-    fail("argument", "interrupted; nothing was written");
+    process.stdout.write(`${done}written to ${printable(output)}\n`);
   } finally {
     bar.close();
-    process.off("SIGINT", interrupt);
   }
 }
 

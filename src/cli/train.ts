@@ -14,7 +14,7 @@ import { openRunData, type RunData } from "../train/run-data.js";
 import { createRun, lockRun, openRun, type RunFolder } from "../train/run-folder.js";
 import { type EventFile, openEventFile } from "../train/tensorboard.js";
 import { printable } from "./step-line.js";
-import { terminalView } from "./terminal.js";
+import { terminalOf, terminalView } from "./terminal.js";
 import { isAdapterPath, makeTrained, openBase, saveTrained, type Trained } from "./train-model.js";
 
 interface Options {
@@ -73,11 +73,7 @@ async function train(path: string, { set = [], resume }: Options): Promise<void>
     fail("argument", `train: ${config.outputDir} holds no run to resume; start one without --resume`);
   const run = latest === undefined ? await createRun(config.outputDir, yaml) : await openRun(config.outputDir, latest);
   const release = await lockRun(run.path);
-  const view = terminalView({
-    stream: process.stdout,
-    live: process.stdout.isTTY === true,
-    columns: () => process.stdout.columns ?? 80,
-  });
+  const view = terminalView(terminalOf(process.stdout));
   const abort = new AbortController();
   // Asked twice, it ends at once, the cursor given back; the last checkpoint stands.
   const interrupt = () => {

@@ -1,6 +1,7 @@
 import { fail } from "../tensor/errors.js";
 import { checkWhole } from "./batches.js";
 import { characterOfByte } from "./byte-alphabet.js";
+import { bytePairFile } from "./byte-pair-file.js";
 import { PairMerges } from "./pair-merges.js";
 import { splitPatterns, type WordSplit } from "./split-words.js";
 import type { TokenizerFile } from "./tokenizer-file.js";
@@ -121,34 +122,14 @@ function tokenizerFile(
   merges: readonly (readonly [string, string])[],
   split: WordSplit,
 ): TokenizerFile {
-  // No prototype: "__proto__" may well be a token.
-  const vocab: Record<string, number> = Object.create(null);
-  list.forEach((token, id) => {
-    vocab[token] = id;
-  });
   const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
-  return {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: specials.map((content, id) => ({ id, content, ...flags })),
-    normalizer: null,
+  return bytePairFile({
+    tokens: list,
+    merges,
+    added: specials.map((content, id) => ({ id, content, ...flags })),
     pre_tokenizer: splitters[split],
-    post_processor: null,
     decoder: { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true },
-    model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
-      vocab,
-      merges,
-    },
-  };
+  });
 }
 
 function checkOptions({ vocabulary, specials = [], minFrequency = 2, split = "gpt2" }: BytePairOptions): void {

@@ -1,5 +1,5 @@
 import { fail } from "../tensor/errors.js";
-import { openRegular, readFully } from "./disk.js";
+import { openRegular, readFully, writeAtomically, writeFully } from "./disk.js";
 
 /** JSON of a file, of at most `limit` bytes. @throws LayerwiseError "file" naming the file and what is wrong. */
 export async function readJson(path: string, limit = 100_000_000): Promise<unknown> {
@@ -17,3 +17,9 @@ export async function readJson(path: string, limit = 100_000_000): Promise<unkno
     await handle.close();
   }
 }
+
+/** A value as JSON, in one step: a reader sees the old file or the new one. @throws LayerwiseError "file" where the disk refuses. */
+export const writeJson = (path: string, value: unknown): Promise<void> =>
+  writeAtomically(path, (handle) =>
+    writeFully(handle, new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`)),
+  );

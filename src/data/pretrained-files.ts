@@ -16,8 +16,7 @@ import {
 } from "../models/index.js";
 import { fail } from "../tensor/errors.js";
 import type { NDArray } from "../tensor/ndarray.js";
-import { writeAtomically, writeFully } from "./disk.js";
-import { readJson } from "./json-file.js";
+import { readJson, writeJson } from "./json-file.js";
 import { openSafetensors, type SafetensorsReader, writeSafetensors } from "./safetensors-file.js";
 
 const index = "model.safetensors.index.json";
@@ -73,7 +72,7 @@ export interface SaveOptions {
 }
 
 /** Files that belong to a checkpoint and do not depend on its weights. */
-export const companions = [
+const companions = [
   "generation_config.json",
   "tokenizer.json",
   "tokenizer_config.json",
@@ -82,6 +81,11 @@ export const companions = [
   "vocab.json",
   "merges.txt",
 ];
+
+/** Copies the tokenizer and the generation settings of a checkpoint, as far as it has them. */
+export async function copyCompanions(from: string, to: string): Promise<void> {
+  for (const name of companions) if (existsSync(join(from, name))) await copyFile(join(from, name), join(to, name));
+}
 
 /**
  * Write a model as a checkpoint folder, made if need be; names and layout are those of the family it came from. A model
@@ -96,10 +100,8 @@ export async function savePretrained(model: GPT, folder: string, options: SaveOp
   const staged = await mkdtemp(join(folder, ".saving-"));
   try {
     await writeWeights(staged, weights, maxShardBytes);
-    if (tokenizerFrom !== undefined && tokenizerFrom !== folder)
-      for (const name of companions)
-        if (existsSync(join(tokenizerFrom, name))) await copyFile(join(tokenizerFrom, name), join(staged, name));
-    await writeText(join(staged, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
+    if (tokenizerFrom !== undefined && tokenizerFrom !== folder) await copyCompanions(tokenizerFrom, staged);
+    await writeJson(join(staged, "config.json"), config);
     await moveInto(folder, staged);
   } finally {
     await rm(staged, { recursive: true, force: true });
@@ -129,10 +131,7 @@ async function writeWeights(folder: string, weights: ReadonlyMap<string, NDArray
     await writeSafetensors(join(folder, file), shard);
   }
   const total = [...weights.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
-  await writeText(
-    join(folder, index),
-    `${JSON.stringify({ metadata: { total_size: total }, weight_map: weightMap }, null, 2)}\n`,
-  );
+  await writeJson(join(folder, index), { metadata: { total_size: total }, weight_map: weightMap });
 }
 
 const number = (n: number): string => String(n).padStart(5, "0");
@@ -151,6 +150,3 @@ function shardsOf(weights: ReadonlyMap<string, NDArray>, limit: number): Map<str
   }
   return shards;
 }
-
-const writeText = (path: string, text: string): Promise<void> =>
-  writeAtomically(path, (handle) => writeFully(handle, new TextEncoder().encode(text)));

@@ -1,12 +1,10 @@
 import { fail } from "../tensor/errors.js";
+import { noTarget } from "../tensor/index.js";
 import { NDArray } from "../tensor/ndarray.js";
 import { checkWhole } from "./batches.js";
 import { packRows } from "./packing.js";
 import { keyedPermutation } from "./permutation.js";
 import type { Samples } from "./samples.js";
-
-/** Where there is nothing to learn: what `crossEntropy` leaves out of the mean. */
-const ignored = -100;
 
 /**
  * `tokens` and `targets` are int32 [size, T]; a target is the token one place on, or −100 where it is not learned.
@@ -156,7 +154,7 @@ function fill(
   placed: (start: number, length: number, nth: number) => void,
 ): { tokens: NDArray; targets: NDArray } {
   const tokens = new Int32Array(rows.length * width).fill(pad);
-  const targets = new Int32Array(rows.length * width).fill(ignored);
+  const targets = new Int32Array(rows.length * width).fill(noTarget);
   rows.forEach((row, r) => {
     let start = r * width;
     row.forEach((sample, nth) => {

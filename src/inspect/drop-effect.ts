@@ -7,7 +7,7 @@
  * Source: "The Curse of Depth in Large Language Models", 2025.
  */
 import { compile } from "../runtime/index.js";
-import { crossEntropy, fail, NDArray, type Tensor, where } from "../tensor/index.js";
+import { crossEntropy, fail, NDArray, noTarget, type Tensor, where } from "../tensor/index.js";
 import { type Batch, checkBatch, type ResidualStack, remember } from "./stack.js";
 
 type Block = { apply(x: Tensor): Tensor };
@@ -68,7 +68,7 @@ async function meanMetric(
   const keep = NDArray.from(model.model.layers.map((_, l) => Number(l !== without)));
   let [sum, count] = [0, 0];
   for (const { tokens, targets } of batches) {
-    const weight = targets.toNumbers().filter((target) => target !== -100).length;
+    const weight = targets.toNumbers().filter((target) => target !== noTarget).length;
     sum += weight * (await gatedPrograms(model)(metric)({ tokens, targets, keep })).loss.item();
     count += weight;
   }

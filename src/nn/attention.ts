@@ -50,12 +50,15 @@ export interface AttentionInputs {
   readonly cache?: KeyValueCache;
 }
 
+/** A position that no query reaches: no causal mask shows a key that stands there. */
+export const unreachable = 2 ** 30;
+
 /** What a layer of attention sees: its own keys and values among those of before. */
 export interface Seen {
   /** [batch, key/value heads, keys, head width]. */
   readonly keys: Tensor;
   readonly values: Tensor;
-  /** Where the keys stand: int32 [batch | 1, keys]. */
+  /** Where the keys stand: int32 [batch | 1, keys]; `unreachable` where there is none. */
   readonly positions: Tensor;
 }
 

@@ -1,4 +1,4 @@
-import { type Tensor, type Variable, where } from "../tensor/index.js";
+import type { Variable } from "../tensor/index.js";
 import { checkDecays, type Group, type LearningRate, type Optimizer, optimizer } from "./optimizer.js";
 
 export interface LionOptions {
@@ -36,12 +36,12 @@ export function lion(
         weightDecay: λ,
       } = options;
       const m = moment("momentum");
-      const step = signOf(m.mul(β1).add(g.mul(1 - β1)));
+      const step = m
+        .mul(β1)
+        .add(g.mul(1 - β1))
+        .sign();
       m.assign(m.mul(β2).add(g.mul(1 - β2)));
       return θ.sub((λ > 0 ? step.add(θ.mul(λ)) : step).mul(η));
     },
   );
 }
-
-/** By comparisons: WebGPU has no kernel for the sign, and would bring every moment to the host for it. */
-const signOf = (x: Tensor): Tensor => where(x.greater(0), 1, where(x.less(0), -1, 0)).cast(x.dtype);

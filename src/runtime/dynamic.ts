@@ -4,7 +4,7 @@
  * each must be a multiple of a product of axes, which the first two examples find and the third confirms, and is then
  * computed in the graph from the shapes of the inputs.
  */
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, equals } from "@bufbuild/protobuf";
 import { lower } from "../compile/lower.js";
 import { encodeNode, encodeTensor, encodeValueInfo } from "../compile/onnx/encode.js";
 import {
@@ -90,7 +90,7 @@ function generalized(
   inputs: Readonly<Record<string, DynamicInput>>,
 ): GraphProto {
   const [first] = graphs as [GraphProto];
-  checkSameNodes(graphs);
+  checkSameNodes(graphs as [GraphProto, ...GraphProto[]]);
   const terms = termFinder(sizes);
   const made = new SizeNodes(inputs);
   const initializer: TensorProto[] = [];
@@ -122,12 +122,12 @@ function generalized(
 /** An axis by its name; what is more than one is told by an expression, as exporters do. */
 const nameOf = ({ factor, axes }: Term): string => [...(factor === 1 ? [] : [String(factor)]), ...axes].join(" * ");
 
-function checkSameNodes([first, ...others]: readonly GraphProto[]): void {
-  const bytes = (node: NodeProto) => Buffer.from(toBinary(NodeProtoSchema, node)).toString("base64");
-  for (const other of others) {
-    const at = first?.node.findIndex((node, i) => !other.node[i] || bytes(node) !== bytes(other.node[i])) ?? -1;
-    if (at >= 0 || first?.node.length !== other.node.length)
-      fail("trace", `export: "${first?.node[at]?.name ?? "a node"}" is another operation for other sizes`);
+function checkSameNodes([first, ...others]: readonly [GraphProto, ...GraphProto[]]): void {
+  const same = (a: NodeProto, b: NodeProto | undefined) => b !== undefined && equals(NodeProtoSchema, a, b);
+  for (const { node: nodes } of others) {
+    const at = first.node.findIndex((node, i) => !same(node, nodes[i]));
+    if (at >= 0 || first.node.length !== nodes.length)
+      fail("trace", `export: "${first.node[at]?.name ?? "a node"}" is another operation for other sizes`);
   }
 }
 

@@ -201,16 +201,13 @@ export class Laboratory {
 
 /** One row per run, step and block: what the heat maps over training show, as numbers. */
 export function historyCsv(runs: readonly TrainedRun[]): string {
-  const [header] = runs.flatMap(({ history }) => history.map(({ layers }) => diagnosticsCsv(layers).split("\n")[0]));
-  const rows = runs.flatMap(({ placement, recipe, seed, history }) =>
-    history.flatMap(({ step, layers }) =>
-      diagnosticsCsv(layers)
-        .split("\n")
-        .slice(1)
-        .map((row) => [placement, recipe.name, seed, step, row].join(",")),
-    ),
+  const tables = runs.flatMap(({ placement, recipe, seed, history }) =>
+    history.map(({ step, layers }) => {
+      const [header, ...rows] = diagnosticsCsv(layers).split("\n");
+      return { header, rows: rows.map((row) => [placement, recipe.name, seed, step, row].join(",")) };
+    }),
   );
-  return [`placement,recipe,seed,step,${header}`, ...rows].join("\n");
+  return [`placement,recipe,seed,step,${tables[0]?.header}`, ...tables.flatMap(({ rows }) => rows)].join("\n");
 }
 
 /** One row per run, step, gap and block: how far the stream turns from `block`'s input over `gap` blocks. */

@@ -55,7 +55,18 @@ export const abs = unary("abs", {
   gradient: (x, _, g) => mul(g, sign(x)),
   accepts: notBool,
 });
-export const sign = unary("sign", { onnx: "Sign", scalar: Math.sign, gradient: flat, accepts: notBool });
+export const sign = unary("sign", {
+  // WebGPU has no kernel for it, and would bring the tensor to the host: there it is (x > 0) - (x < 0).
+  onnx: ({ emit, value, cast: convert, scalar, inputs, node, target }) => {
+    const { dtype } = node.inputs[0] as Tensor;
+    if (target !== "webgpu") return emit("Sign", inputs);
+    const [x, zero] = [inputs[0] as string, scalar(0, dtype)];
+    emit("Sub", [convert(value("Greater", [x, zero]), dtype), convert(value("Less", [x, zero]), dtype)]);
+  },
+  scalar: Math.sign,
+  gradient: flat,
+  accepts: notBool,
+});
 export const exp = unary("exp", { onnx: "Exp", scalar: Math.exp, gradient: (_, y, g) => mul(g, y) });
 export const log = unary("log", { onnx: "Log", scalar: Math.log, gradient: (x, _, g) => div(g, x) });
 export const sqrt = unary("sqrt", {

@@ -41,7 +41,7 @@ export { reachable } from "./graph.js";
 export { embedding, oneHot } from "./indexing.js";
 export { einsum, linear } from "./matrix.js";
 export { NDArray, type Nested } from "./ndarray.js";
-export { type CrossEntropyOptions, crossEntropy, type LayerNormOptions } from "./normalization.js";
+export { type CrossEntropyOptions, crossEntropy, type LayerNormOptions, noTarget } from "./normalization.js";
 export { hashSite, philoxBernoulli, philoxNormal, philoxUniform, type Stream } from "./philox.js";
 export type { AveragePoolOptions, PoolOptions, ResizeOptions } from "./pooling.js";
 export { draw, normalArray, type RandomAttributes, random } from "./random.js";

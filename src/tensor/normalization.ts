@@ -218,6 +218,9 @@ export function rmsNorm(
   return makeRmsNorm([x, weight ?? ones([x.dim(-1)])], { eps })[0] as Tensor;
 }
 
+/** The label of a position that does not count, unless another is asked for; as in torch. */
+export const noTarget = -100;
+
 export interface CrossEntropyOptions {
   /** Label of positions that do not count (default -100, as in torch). */
   readonly ignoreIndex?: number;
@@ -233,7 +236,7 @@ export interface CrossEntropyOptions {
 export function crossEntropy(
   logits: Tensor,
   labels: Tensor,
-  { ignoreIndex = -100, labelSmoothing = 0, reduction = "mean" }: CrossEntropyOptions = {},
+  { ignoreIndex = noTarget, labelSmoothing = 0, reduction = "mean" }: CrossEntropyOptions = {},
 ): Tensor {
   if (!sameShape(logits.shape.slice(0, -1), labels.shape))
     fail(

@@ -6,19 +6,10 @@
  * and the few messages of `event.proto` and `summary.proto` that scalars need, with TensorBoard's field numbers.
  */
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-
-const table = Uint32Array.from({ length: 256 }, (_, n) => {
-  let c = n;
-  for (let bit = 0; bit < 8; bit++) c = c & 1 ? (c >>> 1) ^ 0x82f63b78 : c >>> 1;
-  return c;
-});
+import { crc32 } from "../runtime/checksum.js";
 
 /** CRC-32C (Castagnoli): not the polynomial of zip files. */
-export function crc32c(bytes: Uint8Array): number {
-  let c = 0xffffffff;
-  for (const byte of bytes) c = (table[(c ^ byte) & 0xff] as number) ^ (c >>> 8);
-  return (c ^ 0xffffffff) >>> 0;
-}
+export const crc32c = crc32(0x82f63b78);
 
 /** Turned by 15 bits plus a constant, so that a checksum of data that holds checksums stays useful. */
 export function maskedCrc32c(bytes: Uint8Array): number {

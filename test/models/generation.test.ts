@@ -91,6 +91,31 @@ describe.each([
   });
 });
 
+describe("weights that change between two texts", () => {
+  it("are read again: nothing of the old ones stays in the cache", async () => {
+    const model = gpt({ layers: 2, width: 16, heads: 2, vocabulary: 20, context: 32, initialization: { std: 0.5 } });
+    const generator = new Generator(model);
+    const prompt = [1, 2, 3, 4, 5, 6, 7, 8];
+    const before = await generator.generate([prompt], { maxNewTokens: 8 });
+    const value = model.model.layers[0]?.mlp.namedVariables().get("down_proj.weight");
+    const keys = model.namedVariables().get("model.layers.0.self_attn.k_proj.weight");
+    for (const variable of [value, keys])
+      variable?.set(
+        NDArray.from(
+          (await variable.data()).toNumbers().map((w) => -3 * w),
+          "float32",
+          variable.shape,
+        ),
+      );
+    const after = await generator.generate([prompt], { maxNewTokens: 8 });
+    const fresh = new Generator(model);
+    expect(after).toEqual(await fresh.generate([prompt], { maxNewTokens: 8 }));
+    expect(after).not.toEqual(before);
+    await generator.release();
+    await fresh.release();
+  });
+});
+
 describe("a row longer than the context", () => {
   it("goes on when asked, with the older half forgotten", async () => {
     const model = gpt({ layers: 2, width: 16, heads: 2, vocabulary: 20, context: 8, initialization: { std: 0.5 } });

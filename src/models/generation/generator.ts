@@ -3,7 +3,7 @@
  * on. Prompts are padded to few lengths and the cache grows in few sizes, since every shape is compiled once.
  */
 import { type CompileOptions, compile, type Program } from "../../runtime/index.js";
-import { arange, fail, NDArray, type Tensor } from "../../tensor/index.js";
+import { arange, fail, NDArray, structureRevision, type Tensor, type Variable } from "../../tensor/index.js";
 import type { GPT } from "../gpt.js";
 import { type SamplingOptions, sampler } from "./sampling.js";
 import { VariableCache } from "./variable-cache.js";
@@ -28,6 +28,15 @@ interface Stage {
   readonly step: Program<StepInputs, { logits: Tensor }>;
   /** The tokens whose keys and values are in the cache, row by row. */
   held: number[][];
+  /** The weights that they were made with. */
+  weights: Weights | undefined;
+}
+
+/** Which values a model had: a variable that is set, or trained, has another one. */
+interface Weights {
+  readonly revision: number;
+  readonly variables: readonly Variable[];
+  readonly values: readonly unknown[];
 }
 
 /** The length of prompts and caches that is compiled for `n`: a power of two, or one and a half. */
@@ -97,6 +106,8 @@ export class Generator {
   async #logits(rows: readonly number[][]): Promise<Float32Array[]> {
     const longest = Math.max(...rows.map((row) => row.length));
     const stage = await this.#stageFor(rows.length, longest);
+    // Keys and values of other weights are of no use.
+    if (!isCurrent(stage.weights)) stage.held = rows.map(() => []);
     const start = rows.map((row, b) => stage.cache.reusable(stage.held[b] as number[], row));
     const fresh = rows.map((row, b) => row.slice(start[b]));
     const most = Math.max(...fresh.map(({ length }) => length));
@@ -109,7 +120,9 @@ export class Generator {
       start: column(start),
       count: column(fresh.map(({ length }) => length)),
     });
-    stage.held = rows.map((row) => [...row]);
+    stage.held = [...rows];
+    // After the run, which may have brought the weights to the engine.
+    stage.weights = weightsOf(this.model, stage.weights);
     const V = logits.shape[1] as number;
     return rows.map((_, b) => (logits.data as Float32Array).subarray(b * V, (b + 1) * V));
   }
@@ -127,7 +140,7 @@ export class Generator {
       const positions = start.add(arange(tokens.dim(1)).unsqueeze(0)).minimum(capacity - 1);
       return { logits: model.next(tokens, last, { positions, cache: cache.over({ start, count }) }) };
     }, this.options);
-    this.#stage = { cache, step, held: Array.from({ length: batch }, () => []) };
+    this.#stage = { cache, step, held: Array.from({ length: batch }, () => []), weights: undefined };
     return this.#stage;
   }
 
@@ -149,6 +162,19 @@ export class Generator {
         );
     }
   }
+}
+
+const isCurrent = (weights: Weights | undefined): boolean =>
+  weights !== undefined &&
+  weights.revision === structureRevision() &&
+  weights.variables.every(({ current }, i) => current === weights.values[i]);
+
+/** `last` spares the walk over a model whose structure is the same. */
+function weightsOf(model: GPT, last: Weights | undefined): Weights {
+  const revision = structureRevision();
+  if (last && isCurrent(last)) return last;
+  const variables = last?.revision === revision ? last.variables : [...model.namedVariables().values()];
+  return { revision, variables, values: variables.map(({ current }) => current) };
 }
 
 /** What fits the context, from a start that moves by halves of it, so that the cache serves half a context at a time. */

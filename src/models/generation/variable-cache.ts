@@ -3,7 +3,7 @@
  * everything has a slot for every position; a layer with a window of R keeps R slots and writes position p to slot
  * p mod R, so its cache does not grow with the text.
  */
-import type { Attention, KeyValueCache, Seen } from "../../nn/index.js";
+import { type Attention, type KeyValueCache, type Seen, unreachable } from "../../nn/index.js";
 import { arange, concat, NDArray, type Tensor, Variable, where } from "../../tensor/index.js";
 
 interface Slots {
@@ -16,9 +16,6 @@ export interface Span {
   readonly start: Tensor; // int32 [batch, 1]
   readonly count: Tensor; // int32 [batch, 1]
 }
-
-/** A position that no query has reached: what stands there is hidden. */
-const never = 2 ** 30;
 
 export class VariableCache {
   readonly #slots = new Map<Attention, Slots>();
@@ -87,7 +84,7 @@ export class VariableCache {
 function held(newest: Tensor, slots: number): Tensor {
   const behind = newest.sub(arange(slots).unsqueeze(0)); // [batch, slots], ≥ −slots
   const position = newest.sub(behind.add(slots).mod(slots));
-  return where(position.less(0), never, position);
+  return where(position.less(0), unreachable, position);
 }
 
 /** What was in the window before this run, then this run's own. */

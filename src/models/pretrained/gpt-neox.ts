@@ -2,11 +2,12 @@
  * GPT-NeoX and Pythia: parallel sublayers, a quarter of every head turns, and queries, keys and values lie in one matrix
  * head by head. Source: "GPT-NeoX-20B: An Open-Source Autoregressive Language Model", 2022.
  */
-import { geluMLP, geluTanhMLP, layerNorm, parallel, pre, reluMLP } from "../../nn/index.js";
+import { geluTanhMLP, layerNorm, parallel, pre } from "../../nn/index.js";
 import type { NDArray } from "../../tensor/index.js";
 import type { Architecture } from "./architecture.js";
 import { type Layout, parts, same, stacked } from "./layout.js";
 import { rotaryOf } from "./llama.js";
+import { plainMLPs } from "./plain-mlps.js";
 
 const [theirs, ours] = ["gpt_neox.layers.{l}.", "model.layers.{l}."];
 
@@ -47,13 +48,7 @@ export const gptNeoX: Architecture = {
   options: (config) => {
     config.only("attention_bias", true);
     const eps = config.number("layer_norm_eps", 1e-5);
-    const mlp = config.choice("hidden_act", "gelu", {
-      gelu: geluMLP,
-      gelu_new: geluTanhMLP,
-      gelu_fast: geluTanhMLP,
-      gelu_pytorch_tanh: geluTanhMLP,
-      relu: reluMLP,
-    });
+    const mlp = config.choice("hidden_act", "gelu", { ...plainMLPs, gelu_fast: geluTanhMLP });
     const base = config.optional("rotary_emb_base");
     const rotaryConfig = base === undefined ? config : config.with({ rope_theta: base });
     return {

@@ -2,10 +2,11 @@
  * GPT-2 keeps linear weights [in, out] and queries, keys and values side by side in one matrix.
  * Source: "Language Models are Unsupervised Multitask Learners", 2019, and its released code.
  */
-import { geluMLP, geluTanhMLP, layerNorm, reluMLP } from "../../nn/index.js";
+import { layerNorm } from "../../nn/index.js";
 import type { NDArray } from "../../tensor/index.js";
 import type { Architecture } from "./architecture.js";
 import { type Layout, parts, type Rule, same, stacked, toOurs, transposed } from "./layout.js";
+import { plainMLPs } from "./plain-mlps.js";
 
 const block = "model.layers.{l}.";
 const turned = (theirs: string, ours: string): Rule => ({
@@ -50,12 +51,7 @@ export const gpt2: Architecture = {
     config.only("scale_attn_weights", true);
     const width = config.count("n_embd", 768);
     const eps = config.number("layer_norm_epsilon", 1e-5);
-    const mlp = config.choice("activation_function", "gelu_new", {
-      gelu_new: geluTanhMLP,
-      gelu_pytorch_tanh: geluTanhMLP,
-      gelu: geluMLP,
-      relu: reluMLP,
-    });
+    const mlp = config.choice("activation_function", "gelu_new", plainMLPs);
     return {
       layers: config.count("n_layer", 12),
       width,

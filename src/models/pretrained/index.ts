@@ -5,13 +5,13 @@ import { uninitialized } from "../../nn/index.js";
 import { fail, formatShape, type NDArray, sameShape, type Variable } from "../../tensor/index.js";
 import { type GPT, gpt } from "../gpt.js";
 import type { Architecture } from "./architecture.js";
-import { gemma2 } from "./gemma2.js";
+import { gemma, gemma2 } from "./gemma.js";
 import { gptNeoX } from "./gpt-neox.js";
 import { gpt2 } from "./gpt2.js";
 import { HFConfig, type JsonObject } from "./hf-config.js";
 import { describeModel, emptyConfig, layerwise } from "./layerwise.js";
 import { type Layout, ruleFinder, splitTensor, toTheirs } from "./layout.js";
-import { gemma, llama, mistral, qwen2, qwen3 } from "./llama.js";
+import { llama, mistral, qwen2, qwen3 } from "./llama.js";
 
 export type { Architecture } from "./architecture.js";
 export { fromGPT2 } from "./gpt2.js";

@@ -19,7 +19,8 @@ import type { Architecture } from "./architecture.js";
 import type { HFConfig } from "./hf-config.js";
 import { type Layout, same } from "./layout.js";
 
-export const activations = {
+/** Gated MLPs, by the name of their activation in a configuration. */
+export const gatedMLPs = {
   silu: swiglu,
   swish: swiglu,
   gelu: geglu,
@@ -46,7 +47,7 @@ export function llamaOptions(config: HFConfig): GPTOptions {
   const [width, heads] = [config.count("hidden_size"), config.count("num_attention_heads")];
   const headWidth = config.optional("head_dim") ?? width / heads;
   const eps = config.number("rms_norm_eps", 1e-6);
-  const mlp = config.choice("hidden_act", "silu", activations);
+  const mlp = config.choice("hidden_act", "silu", gatedMLPs);
   config.only("pretraining_tp", 1);
   return {
     layers: config.count("num_hidden_layers"),
@@ -98,7 +99,7 @@ function scalingOf(own: HFConfig, config: HFConfig): RotaryScaling | undefined {
   })();
 }
 
-const normNames = ["input_layernorm", "post_attention_layernorm"];
+export const preNormNames = ["input_layernorm", "post_attention_layernorm"];
 
 const family = (
   modelType: string,
@@ -108,33 +109,12 @@ const family = (
   modelType,
   architectures: [architecture],
   options: (config) => ({ ...llamaOptions(config), ...extra(config) }),
-  layout: () => llamaLayout(modelType, normNames),
+  layout: () => llamaLayout(modelType, preNormNames),
 });
 
 export const llama = family("llama", "LlamaForCausalLM", (config) => ({
   bias: { attention: config.flag("attention_bias", false), mlp: config.flag("mlp_bias", false) } satisfies Biases,
 }));
-
-/** Gemma 1: gains kept as g − 1, embeddings times √width; its "gelu" has always been the one with a tanh. */
-export const gemma: Architecture = {
-  modelType: "gemma",
-  architectures: ["GemmaForCausalLM"],
-  layout: () => llamaLayout("Gemma", normNames),
-  options: (config) => {
-    const own = config.values.hidden_activation ? config : config.with({ hidden_activation: "gelu_pytorch_tanh" });
-    const mlp = own.choice("hidden_activation", "gelu_pytorch_tanh", activations);
-    const eps = config.number("rms_norm_eps", 1e-6);
-    return {
-      ...llamaOptions(config),
-      headWidth: config.count("head_dim", 256),
-      mlp: mlp({ hidden: config.count("intermediate_size") }),
-      norm: (n) => rmsNorm(n, { eps, gainOffset: 1 }),
-      bias: { attention: config.flag("attention_bias", false) },
-      tieEmbeddings: config.flag("tie_word_embeddings", true),
-      embeddingScale: Math.sqrt(config.count("hidden_size")),
-    };
-  },
-};
 
 export const mistral = family("mistral", "MistralForCausalLM", (config) => {
   const window = config.optional("sliding_window");
