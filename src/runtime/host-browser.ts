@@ -52,6 +52,7 @@ async function webgpuBackend(): Promise<Backend> {
     version: ort.env.versions.common,
     threads: 1,
     fillsOutputs: false,
+    stops: false,
     keepsOnDevice: true,
     downloadsByProgram: false,
     advice: kernelAdvice,

@@ -9,6 +9,7 @@ import { fail } from "../tensor/index.js";
 import type { Backend, BackendName, BackendOptions, Files, Profiling } from "./backend.js";
 import { coresIn, quotaIn } from "./cores.js";
 import { type OrtModule, ortBackend } from "./ort.js";
+import { stops } from "./uncopied.js";
 import { type WebModule, wasmBackend } from "./wasm.js";
 
 export const environment = (name: string): string | undefined => env[name];
@@ -77,7 +78,11 @@ async function loadNative(): Promise<OrtModule | string> {
   }
 }
 
-function nativeBackend(ort: OrtModule, name: BackendName, { threads = physicalCores() }: BackendOptions): Backend {
+async function nativeBackend(
+  ort: OrtModule,
+  name: BackendName,
+  { threads = physicalCores() }: BackendOptions,
+): Promise<Backend> {
   const gpu = name === "webgpu";
   return ortBackend({
     name,
@@ -86,6 +91,7 @@ function nativeBackend(ort: OrtModule, name: BackendName, { threads = physicalCo
     version: packageVersion("onnxruntime-node"),
     threads,
     fillsOutputs: !gpu,
+    stops: !gpu && (await stops(ort)),
     keepsOnDevice: gpu,
     downloadsByProgram: true,
     ...(gpu && { advice: adapterAdvice }),

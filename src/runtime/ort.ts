@@ -1,9 +1,10 @@
 /** ONNX Runtime behind our `Backend`: the same code for its native, WebAssembly and browser packages. */
 import type { InferenceSession, Tensor as OrtTensor, TensorConstructor } from "onnxruntime-common";
 import { copyModel } from "../compile/copy-model.js";
-import { type DType, fail, type TypedArray } from "../tensor/index.js";
+import { type DType, fail, NDArray, type TypedArray } from "../tensor/index.js";
 import type { Backend, BackendName, Session, SessionOptions } from "./backend.js";
 import { isOnDevice, OrtArray } from "./ort-array.js";
+import { isStop, stopName, withStop } from "./uncopied.js";
 
 /** The part of an ONNX Runtime package that we use. */
 export interface OrtModule {
@@ -22,6 +23,8 @@ export interface OrtHost {
   readonly session: InferenceSession.SessionOptions;
   /** Whether it writes into the arrays it is given for outputs: the native package does, for host memory. */
   readonly fillsOutputs: boolean;
+  /** Whether it can be kept from copying them besides (see uncopied.ts). */
+  readonly stops: boolean;
   /** Variables stay in device memory. */
   readonly keepsOnDevice: boolean;
   /** Whether device memory is read by a program rather than by the package's own function. */
@@ -80,12 +83,12 @@ function copier(host: OrtHost): (tensor: OrtTensor, to: "cpu" | "gpu-buffer") =>
 }
 
 async function createOrtSession(
-  { ort, session, name, advice }: OrtHost,
+  { ort, session, stops, name, advice }: OrtHost,
   model: Uint8Array,
   { onDevice, profile }: SessionOptions,
 ): Promise<InferenceSession> {
   try {
-    return await ort.InferenceSession.create(model, {
+    return await ort.InferenceSession.create(stops ? withStop(model) : model, {
       ...session,
       ...(onDevice.length > 0 && {
         preferredOutputLocation: Object.fromEntries(onDevice.map((output) => [output, "gpu-buffer" as const])),
@@ -104,9 +107,10 @@ function refuse(problem: string, error: unknown, advice: OrtHost["advice"] = () 
 
 function ortSession(
   session: InferenceSession,
-  { fillsOutputs, name }: OrtHost,
+  { ort, fillsOutputs, stops, name }: OrtHost,
   array: (tensor: OrtTensor, free: () => void) => OrtArray,
 ): Session {
+  const fresh = stops ? freshOutputs(ort, session) : () => undefined;
   // Arrays in device memory belong to the allocator of the session that made them: it is closed after the last one.
   let [alive, released, closed] = [0, false, false];
   const close = async () => {
@@ -127,14 +131,21 @@ function ortSession(
     async run(feeds, outputs, spares) {
       const inputs = Object.fromEntries(Array.from(feeds, ([key, fed]) => [key, (fed as OrtArray).tensor]));
       const given = new Map(outputs.map((key) => [key, fillsOutputs ? (spares.get(key) as OrtArray) : undefined]));
-      const fetches = Object.fromEntries(outputs.map((key) => [key, given.get(key)?.tensor ?? null]));
+      const targets = new Map(outputs.map((key) => [key, given.get(key)?.tensor ?? fresh(key)]));
       const held = [...feeds.values(), ...spares.values()] as OrtArray[];
       for (const array of held) array.hold();
       try {
-        const results = await session.run(inputs, fetches);
-        // The native package fills what it is given and returns a copy besides, which we leave to the collector.
-        const result = (key: string, spare: OrtArray | undefined) =>
-          spare && !spare.released ? spare : made(results[key] as OrtTensor);
+        const results = await runInto(session, inputs, targets, stops);
+        const result = (key: string, spare: OrtArray | undefined) => {
+          if (spare && !spare.released) return spare;
+          const tensor = results[key] as OrtTensor;
+          // Whoever released the spare meanwhile has it disposed of; what it holds is new.
+          return made(
+            tensor === spare?.tensor
+              ? new ort.Tensor(tensor.type as "float32", tensor.data as Float32Array, tensor.dims)
+              : tensor,
+          );
+        };
         return new Map(Array.from(given, ([key, spare]) => [key, result(key, spare)]));
       } catch (error) {
         return refuse(`backend "${name}" failed while running`, error);
@@ -147,5 +158,35 @@ function ortSession(
       released = true;
       await close();
     },
+  };
+}
+
+type Targets = ReadonlyMap<string, OrtTensor | undefined>;
+
+/** Tensors that are not given come from the engine; where it stops before it copies them, they must all be given. */
+async function runInto(
+  session: InferenceSession,
+  inputs: Readonly<Record<string, OrtTensor>>,
+  targets: Targets,
+  stops: boolean,
+): Promise<Readonly<Record<string, OrtTensor>>> {
+  const fetches = Object.fromEntries(Array.from(targets, ([key, tensor]) => [key, tensor ?? null]));
+  if (!stops || Object.values(fetches).includes(null)) return session.run(inputs, fetches);
+  try {
+    return await session.run(inputs, { [stopName]: null, ...fetches });
+  } catch (error) {
+    if (!isStop(error)) throw error;
+    return fetches as Record<string, OrtTensor>;
+  }
+}
+
+/** Makes an array for an output whose shape is fixed. */
+function freshOutputs({ Tensor }: OrtModule, session: InferenceSession): (key: string) => OrtTensor | undefined {
+  const metadata = new Map(session.outputMetadata.map((output) => [output.name, output]));
+  return (key) => {
+    const output = metadata.get(key);
+    if (!output?.isTensor || !output.shape.every((n) => typeof n === "number" && n >= 0)) return undefined;
+    const { data, shape } = NDArray.zeros(output.shape as number[], output.type as DType);
+    return new Tensor(output.type as "float32", data as Float32Array, shape);
   };
 }

@@ -42,6 +42,7 @@ export function wasmBackend(ort: WebModule, version: string, wanted: number | un
     version,
     threads,
     fillsOutputs: false,
+    stops: false,
     keepsOnDevice: false,
     downloadsByProgram: false,
     session: { executionProviders: ["wasm"], graphOptimizationLevel: "all", logSeverityLevel: 3 },
