@@ -9,7 +9,8 @@
  * Sources: "Attention Is All You Need", 2017; "GQA: Training Generalized Multi-Query Transformer Models from
  * Multi-Head Checkpoints", 2023.
  */
-import { arange, fail, formatShape, type Tensor, where } from "../tensor/index.js";
+import { arange, concat, fail, formatShape, type Tensor, where } from "../tensor/index.js";
+import { alongScores, both, cut, type Places, partOf, parts, softmaxProduct, whole } from "./attention-parts.js";
 import { dropout } from "./dropout.js";
 import { Linear } from "./linear.js";
 import { bidirectional, type Mask } from "./mask.js";
@@ -122,53 +123,58 @@ export class Attention extends Module<[Tensor, AttentionInputs?]> {
     if (positions.rotate) [q, k] = [positions.rotate(q, place), positions.rotate(k, place)];
     let [query, key] = [places ?? arange(T), places ?? arange(T)];
     if (cache) ({ keys: k, values: v, positions: key } = cache.update(this, k, v, query));
-    // Query head h reads key head ⌊h / group⌋: a group's queries stand below each other, so no key is copied.
-    const [rows, N] = [(heads / kvHeads) * T, k.dim(-2)];
-    const scores = q
-      .mul(this.scale)
-      .reshape([B, kvHeads, rows, W])
-      .matmul(k.transpose([0, 1, 3, 2]));
-    const weights = this.weights(scores.reshape([B, heads, T, N]), { query, key, padding, segments });
-    const mixed = weights.reshape([B, kvHeads, rows, N]).matmul(v); // [B, kvHeads, rows, W]
+    const seen = { query, key, padding, segments: segments && { query: segments, key: segments } };
+    const isPlain = !places && !cache;
+    const mixed = (isPlain ? parts(this.mask, T) : [whole(T, k.dim(-2))]).map((part) =>
+      this.attend(cut(q, part.rows), cut(k, part.keys), cut(v, part.keys), partOf(seen, part)),
+    );
     return this.o_proj.apply(
-      mixed
-        .reshape([B, heads, T, W])
+      concat(mixed, 2)
         .transpose([0, 2, 1, 3])
         .reshape([B, T, heads * W]),
     );
   }
 
-  /** softmax over the visible keys. Hidden ones get a huge negative bias: cheaper than a selection, in both passes. */
-  private weights(scores: Tensor, { query, key, padding, segments }: Places): Tensor {
-    const { mask, positions, heads, softcap } = this;
-    const [rows, columns] = [alongScores(query, -1), alongScores(key, -2)];
+  /** Queries [B, heads, T, W] over keys and values [B, key heads, N, W]: [B, heads, T, W]. */
+  private attend(q: Tensor, k: Tensor, v: Tensor, places: Places): Tensor {
+    const { heads, kvHeads, headWidth: W, mask } = this;
+    const [B, T, N] = [q.dim(0), q.dim(2), k.dim(2)];
+    // Query head h reads key head ⌊h / group⌋: a group's queries stand below each other, so no key is copied.
+    const rows = (heads / kvHeads) * T;
+    const scores = q
+      .mul(this.scale)
+      .reshape([B, kvHeads, rows, W])
+      .matmul(k.transpose([0, 1, 3, 2]))
+      .reshape([B, heads, T, N]);
+    const visible = this.visible(places);
+    const shown = this.shown(scores, visible, places).reshape([B, kvHeads, rows, N]);
+    const mayBeEmpty = visible && (places.padding || !mask.everyRowSees);
+    if (!mayBeEmpty && this.dropout === 0) return softmaxProduct(shown, v).reshape([B, heads, T, W]);
+    const weights = shown.softmax(-1).reshape([B, heads, T, N]);
+    return dropout(mayBeEmpty ? where(visible, weights, 0) : weights, this.dropout)
+      .reshape([B, kvHeads, rows, N])
+      .matmul(v)
+      .reshape([B, heads, T, W]);
+  }
+
+  /** Bool, broadcasting to [batch, heads, tokens, keys]; nothing where everybody sees all. */
+  private visible({ query, key, padding, segments }: Places): Tensor | undefined {
     // A segment hides no token from itself, so it leaves no row empty.
-    const own = segments && alongScores(segments, -1).equal(alongScores(segments, -2));
-    const visible = both(both(mask.visible(rows, columns), own), padding && alongScores(padding, -2));
+    const own = segments && alongScores(segments.query, -1).equal(alongScores(segments.key, -2));
+    const visible = this.mask.visible(alongScores(query, -1), alongScores(key, -2));
+    return both(both(visible, own), padding && alongScores(padding, -2));
+  }
+
+  /** What the softmax is taken of. Hidden keys get a huge negative bias: cheaper than a selection, in both passes. */
+  private shown(scores: Tensor, visible: Tensor | undefined, { query, key }: Places): Tensor {
+    const { positions, heads, softcap } = this;
     const capped = softcap === undefined ? scores : scores.div(softcap).tanh().mul(softcap);
     const hidden = scores.dtype === "float16" ? -6e4 : -1e30;
-    let bias = positions.bias?.(heads, rows, columns).cast(scores.dtype);
+    let bias = positions.bias?.(heads, alongScores(query, -1), alongScores(key, -2)).cast(scores.dtype);
     if (visible) bias = bias ? where(visible, bias, hidden) : where(visible, 0, hidden).cast(scores.dtype);
-    let weights = (bias ? capped.add(bias) : capped).softmax(-1);
-    if (visible && (padding || !mask.everyRowSees)) weights = where(visible, weights, 0);
-    return dropout(weights, this.dropout);
+    return bias ? capped.add(bias) : capped;
   }
 }
-
-interface Places {
-  readonly query: Tensor;
-  readonly key: Tensor;
-  readonly padding: Tensor | undefined;
-  readonly segments: Tensor | undefined;
-}
-
-/** Values [n] or [batch, n] of tokens as rows (axis -1) or columns (axis -2) of the scores [batch, heads, rows, columns]. */
-function alongScores(positions: Tensor, axis: -1 | -2): Tensor {
-  const line = positions.unsqueeze(axis === -1 ? positions.rank : positions.rank - 1);
-  return positions.rank === 1 ? line : line.unsqueeze(1);
-}
-
-const both = (a: Tensor | undefined, b: Tensor | undefined): Tensor | undefined => (a && b ? a.and(b) : (a ?? b));
 
 function checkInputs({ padding, segments, positions, cache }: AttentionInputs, B: number, T: number): void {
   const check = (name: string, x: Tensor | undefined, dtype: string, axis: string): void => {

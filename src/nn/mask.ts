@@ -19,11 +19,17 @@ export interface Mask {
   readonly everyRowSees: boolean;
   /** No query sees further back than this many keys, itself included: a cache need not keep more. */
   readonly window?: number;
+  /** The keys [first, end) that queries [first, end) may see, where that is less than all: the rest is not computed. */
+  reach?(first: number, end: number): readonly [first: number, end: number];
 }
 
 export const bidirectional = (): Mask => ({ visible: () => undefined, everyRowSees: true });
 
-export const causal = (): Mask => ({ visible: (query, key) => key.lessEqual(query), everyRowSees: true });
+export const causal = (): Mask => ({
+  visible: (query, key) => key.lessEqual(query),
+  everyRowSees: true,
+  reach: (_, end) => [0, end],
+});
 
 /** Mistral's window: a query sees itself and the `width − 1` keys before it. */
 export function slidingWindow(width: number): Mask {
@@ -33,6 +39,7 @@ export function slidingWindow(width: number): Mask {
     visible: (query, key) => key.lessEqual(query).and(query.sub(key).less(width)),
     everyRowSees: true,
     window: width,
+    reach: (first, end) => [Math.max(0, first - width + 1), end],
   };
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { readSafetensors } from "../../src/data/safetensors-file.js";
-import { NDArray, nn, type Tensor, tensor, zeros } from "../../src/index.js";
+import { grad, NDArray, nn, philoxNormal, type Tensor, tensor, zeros } from "../../src/index.js";
 import { relativeError } from "../../src/studies/golden/case.js";
 import { namedGradients, runOnce } from "../../src/studies/golden/run-once.js";
 import { goldenPath } from "../support/golden.js";
@@ -145,5 +145,48 @@ describe("attention at the edges", () => {
   it("has ALiBi's slopes also for numbers of heads that are no power of two", () => {
     expect(nn.alibiSlopes(8)).toEqual(Array.from({ length: 8 }, (_, h) => 2 ** -(h + 1)));
     expect(nn.alibiSlopes(6)).toEqual([2 ** -2, 2 ** -4, 2 ** -6, 2 ** -8, 2 ** -1, 2 ** -3]);
+  });
+});
+
+const numbers = (array: NDArray | undefined): number[] => Array.from((array as NDArray).data, Number);
+
+describe("a mask that says how far it reaches spares what is hidden", () => {
+  const padding = {
+    padding: NDArray.from(
+      Array.from({ length: 2 * 300 }, (_, i) => (i % 300 > 2 ? 1 : 0)),
+      "bool",
+      [2, 300],
+    ),
+  };
+  const segments = {
+    segments: NDArray.from(
+      Array.from({ length: 2 * 300 }, (_, i) => Math.floor((i % 300) / 70)),
+      "int32",
+      [2, 300],
+    ),
+  };
+  it.each<[string, nn.Mask, Record<string, NDArray>]>([
+    ["causal", nn.causal(), {}],
+    ["window", nn.slidingWindow(40), {}],
+    ["causal, padded", nn.causal(), padding],
+    ["window, segments", nn.slidingWindow(90), segments],
+  ])("%s: output, gradients and their gradients are those of the whole", async (_, mask, extra) => {
+    const options = { heads: 4, kvHeads: 2, headWidth: 4 };
+    const short = new nn.Attention(8, { ...options, mask });
+    const long = new nn.Attention(8, { ...options, mask: nn.mask(mask.visible) });
+    long.loadStateDict(await short.stateDict());
+    const x = new NDArray(philoxNormal({ seed: 1, site: "x" }, 2 * 300 * 8), [2, 300, 8], "float32");
+    const [a, b] = await Promise.all(
+      [short, long].map((attention) =>
+        runOnce({ x, ...extra }, ({ x, ...given }) => {
+          const y = attention.apply(x as Tensor, given);
+          const [first] = grad(y.square().sum(), [x as Tensor]) as [Tensor];
+          const [second] = grad(first.square().sum(), [x as Tensor]) as [Tensor];
+          return { y, first, second };
+        }),
+      ),
+    );
+    for (const name of ["y", "first", "second"])
+      expect(relativeError(numbers(a?.[name]), numbers(b?.[name])), name).toBeLessThan(1e-5);
   });
 });
