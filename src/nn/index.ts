@@ -32,3 +32,4 @@ export * from "./sequential.js";
 export { type SideInputs, sideInput, withInputs } from "./side-inputs.js";
 export { clone } from "./surgery.js";
 export { onWarning, warn } from "./warn.js";
+export * from "./weight-compander.js";

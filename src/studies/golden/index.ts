@@ -11,6 +11,8 @@ import { languageModel } from "./language-model.js";
 import { layerNormCases } from "./layer-norm.js";
 import { normFunctions } from "./norm-functions.js";
 import { patchClassifier } from "./patch-classifier.js";
+import { weightCompander } from "./weight-compander.js";
+import { weightStandardization } from "./weight-standardization.js";
 
 /** A kind of file, known by its tensors and metadata, never by its name. */
 export interface GoldenKind {
@@ -27,7 +29,11 @@ const kinds: Readonly<Record<string, readonly GoldenKind[]>> = {
   "layer-norm-scaling": placements,
   "layer-norm": [layerNormCases],
   "pre-rms-norm": [normFunctions, gpt2, patchClassifier],
+  "weight-compander": weightCompander,
+  "weight-standardization": weightStandardization,
 };
+
+export const goldenPapers: readonly string[] = Object.keys(kinds);
 
 export type Verdict = "passed" | "failed" | "not built";
 
