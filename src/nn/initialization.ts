@@ -6,6 +6,7 @@ import { fail, NDArray, philoxNormal, type Variable } from "../tensor/index.js";
 import { Embedding } from "./embedding.js";
 import { Linear } from "./linear.js";
 import type { AnyModule } from "./module.js";
+import { parametrize } from "./parametrization.js";
 
 export interface InitializationOptions {
   /** Standard deviation of all matrices (default 0.02). */
@@ -47,4 +48,29 @@ export function initialize(model: AnyModule, options: InitializationOptions = {}
     draw(module.weight, at("weight"), writesToStream.test(path) ? outputStd : std);
     module.bias?.set(NDArray.zeros(module.bias.shape));
   }
+}
+
+export interface KaimingOptions {
+  /** Which layers with a weight (default: all). */
+  readonly query?: string;
+  /** What the variance keeps: "fanOut" the gradients' (default, as torchvision's networks), "fanIn" the activations'. */
+  readonly mode?: "fanIn" | "fanOut";
+  readonly seed?: number;
+}
+
+/**
+ * N(0, 2 / fan) for every layer with a weight that matches, from the seed and the path alone; fan-in counts the numbers that
+ * an output is made of, fan-out the outputs that an input reaches (for a convolution's channel and kernel). Source: "Delving
+ * Deep into Rectifiers", 2015.
+ */
+export function kaiming(model: AnyModule, { query = "**", mode = "fanOut", seed = 0 }: KaimingOptions = {}): void {
+  parametrize(model, query, ({ weight, outputAxis }, path) => {
+    const kernel = weight.shape.slice(2).reduce((a, b) => a * b, 1);
+    const fan = kernel * weight.dim(mode === "fanOut" ? outputAxis : 1 - outputAxis);
+    const deviation = Math.sqrt(2 / fan);
+    const site = path ? `${path}.weight` : "weight";
+    const values = philoxNormal({ seed, site }, weight.size).map((z) => z * deviation);
+    weight.set(new NDArray(values, weight.shape, "float32"));
+    return undefined;
+  });
 }

@@ -15,6 +15,7 @@ export * from "./batch-norm.js";
 export type { ChannelAxis } from "./channels.js";
 export * from "./crms-norm.js";
 export * from "./group-norm.js";
+export * from "./ibn-net.js";
 export * from "./layer-norm.js";
 export { activates, Norm } from "./norm.js";
 export * from "./rms-norm.js";

@@ -7,6 +7,7 @@ import { type Check, GoldenCase } from "./case.js";
 import { diagnostics } from "./diagnostics.js";
 import { encoderBlock } from "./encoder-block.js";
 import { gpt2 } from "./gpt2.js";
+import { ibnNet } from "./ibn-net.js";
 import { languageModel } from "./language-model.js";
 import { layerNormCases } from "./layer-norm.js";
 import { normFunctions } from "./norm-functions.js";
@@ -29,6 +30,7 @@ const kinds: Readonly<Record<string, readonly GoldenKind[]>> = {
   "layer-norm-scaling": placements,
   "layer-norm": [layerNormCases],
   "pre-rms-norm": [normFunctions, gpt2, patchClassifier],
+  "ibn-net": ibnNet,
   "weight-compander": weightCompander,
   "weight-standardization": weightStandardization,
 };
