@@ -2,6 +2,7 @@
 export * as adapt from "./adapt/node.js";
 export { type Choice, type ChoiceAccuracy, Evaluator, type TextLoss } from "./applications/evaluation.js";
 export { type ExportFilesOptions, exportFolder } from "./applications/export-files.js";
+export { readOnnx } from "./applications/onnx-files.js";
 export { type OpenedCheckpoint, openCheckpoint } from "./applications/open-checkpoint.js";
 export { type Finish, TextGenerator, type TextOptions } from "./applications/text-generation.js";
 export * from "./browser.js";

@@ -1,4 +1,6 @@
 export { type DropEffect, dropEffect, type Metric } from "./drop-effect.js";
+export { type Finding, type Inspectable, inspectable, inspectModel, type TensorKind } from "./inspect-model.js";
+export { axisNames, inspectOnnx, type OnnxInput, type OnnxInputOptions, onnxInputs } from "./inspect-onnx.js";
 export {
   type DiagnosticsOptions,
   diagnosticsCsv,
@@ -7,6 +9,7 @@ export {
   layerDiagnostics,
 } from "./layer-diagnostics.js";
 export { gradNormByLayer, type LayerStatistics, layerStatistics, residualStats } from "./layer-statistics.js";
+export { type LogitLens, logitLens } from "./logit-lens.js";
 export {
   type AngularOptions,
   angularDistance,
@@ -17,3 +20,16 @@ export {
   type TokenChoice,
 } from "./similarity.js";
 export type { Batch, ResidualStack } from "./stack.js";
+export {
+  decodeOnnx,
+  type ExternalPlace,
+  encodeOnnx,
+  matchingValues,
+  type OnnxKind,
+  type OnnxModel,
+  type OnnxValue,
+  onnxValues,
+  tapOnnx,
+  withValuesInside,
+} from "./tap-onnx.js";
+export { type TensorStatistics, tensorStatistics } from "./tensor-statistics.js";
