@@ -14,6 +14,7 @@ import { registerServe } from "./serve.js";
 import { registerStudies } from "./study.js";
 import { registerTokenizer } from "./tokenizer.js";
 import { registerTrain } from "./train.js";
+import { registerVerify } from "./verify.js";
 
 const { version, description } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -40,6 +41,7 @@ registerTokenizer(program);
 registerInfo(program);
 registerEvaluate(program);
 registerExport(program);
+registerVerify(program);
 registerGenerate(program);
 registerServe(program);
 

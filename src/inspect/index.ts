@@ -1,6 +1,6 @@
 export { type DropEffect, dropEffect, type Metric } from "./drop-effect.js";
 export { type Finding, type Inspectable, inspectable, inspectModel, type TensorKind } from "./inspect-model.js";
-export { axisNames, inspectOnnx, type OnnxInput, type OnnxInputOptions, onnxInputs } from "./inspect-onnx.js";
+export { axisNames, inspectOnnx, type OnnxInput, type OnnxInputOptions, onnxInputs, runOnnx } from "./inspect-onnx.js";
 export {
   type DiagnosticsOptions,
   diagnosticsCsv,
@@ -10,6 +10,7 @@ export {
 } from "./layer-diagnostics.js";
 export { gradNormByLayer, type LayerStatistics, layerStatistics, residualStats } from "./layer-statistics.js";
 export { type LogitLens, logitLens } from "./logit-lens.js";
+export { type OnnxVerification, verifyOnnx, withProbe } from "./onnx-probe.js";
 export {
   type AngularOptions,
   angularDistance,

@@ -149,7 +149,7 @@ export async function inspectOnnx(
   if (readable.length === 0 && first)
     fail("dtype", `${source}: "${first.name}" is ${first.dtype}, which no array here can hold`);
   const computed = readable.filter(({ kind }) => kind === "node").map(({ name }) => name);
-  const results = computed.length > 0 ? await run(model, computed, inputs, options, source) : undefined;
+  const results = computed.length > 0 ? await runOnnx(model, computed, inputs, options, source) : undefined;
   const stored = new Map(model.graph.initializer.map((tensor) => [tensor.name, tensor]));
   const fed = new Map(inputs.map(({ name, value }) => [name, value]));
   return readable.map(({ name, kind }) => {
@@ -161,7 +161,8 @@ export async function inspectOnnx(
   });
 }
 
-async function run(
+/** Values by name when the model runs on `inputs`: outputs, and what nodes give. */
+export async function runOnnx(
   model: OnnxModel,
   names: readonly string[],
   inputs: readonly OnnxInput[],
