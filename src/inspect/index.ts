@@ -1,6 +1,7 @@
 export { type DropEffect, dropEffect, type Metric } from "./drop-effect.js";
 export { type Finding, type Inspectable, inspectable, inspectModel, type TensorKind } from "./inspect-model.js";
 export { axisNames, inspectOnnx, type OnnxInput, type OnnxInputOptions, onnxInputs } from "./inspect-onnx.js";
+export { type LayerCurve, layerCurves } from "./layer-curves.js";
 export {
   type DiagnosticsOptions,
   diagnosticsCsv,
@@ -32,4 +33,4 @@ export {
   tapOnnx,
   withValuesInside,
 } from "./tap-onnx.js";
-export { type TensorStatistics, tensorStatistics } from "./tensor-statistics.js";
+export { rowNorms, type TensorStatistics, tensorStatistics } from "./tensor-statistics.js";
