@@ -131,12 +131,13 @@ const mostMaps = 4;
 function attentionText(value: NDArray, { tokens, width }: Reading): string[] {
   const maps = matricesOf(value);
   const shade = (weight: number): string => shades[weight < 0.05 ? 0 : Math.min(4, 1 + Math.floor(4 * weight))] ?? "?";
-  const drawn = maps.slice(0, mostMaps).flatMap(({ name, rows }) => {
-    const labels = labelsOf(tokens, rows.length);
-    const side = Math.max(0, ...labels.map((label) => [...label].length));
+  const drawn = maps.slice(0, mostMaps).flatMap(({ name, height, width: keys, at }) => {
+    const labels = labelsOf(tokens, height);
+    const side = Math.max(...labels.map((label) => [...label].length));
+    const row = (r: number): string => Array.from({ length: keys }, (_, c) => shade(at(r, c))).join("");
     return [
       ...(name === "" ? [] : [`[${name}]`]),
-      ...rows.map((row, i) => cut(`${(labels[i] ?? "").padStart(side)} ${row.map(shade).join("")}`, width).trimEnd()),
+      ...labels.map((label, r) => cut(`${label.padStart(side)} ${row(r)}`, width).trimEnd()),
     ];
   });
   return [
@@ -164,17 +165,21 @@ function numbersText(value: NDArray, { tokens, width }: Reading): string[] {
   return matrices.length > mostSlices ? [...lines, `  … ${matrices.length - mostSlices} more slices`] : lines;
 }
 
-function matrixText({ name, rows }: Matrix, tokens: readonly string[] | undefined, width: number): string[] {
-  const labels = labelsOf(tokens, rows.length);
+function matrixText(
+  { name, height, width: count, at }: Matrix,
+  tokens: readonly string[] | undefined,
+  width: number,
+): string[] {
+  const labels = labelsOf(tokens, height);
   const fit = Math.max(2, Math.floor((width - 14) / 12) - 1);
-  const columns = ends(rows[0]?.length ?? 0, Math.ceil(fit / 2), Math.floor(fit / 2));
-  const lines = ends(rows.length, edge + 3, edge);
-  const cell = (r: number, c: number): string => (r < 0 || c < 0 ? "…" : brief(rows[r]?.[c]));
+  const columns = ends(count, Math.ceil(fit / 2), Math.floor(fit / 2));
+  const lines = ends(height, edge + 3, edge);
+  const cell = (r: number, c: number): string => (r < 0 || c < 0 ? "…" : brief(at(r, c)));
   return [
     ...(name === "" ? [] : [`[${name}]`]),
     ...textTable(
       [
-        { head: "", right: true, cells: lines.map((r) => (r < 0 ? "…" : rows.length === 1 ? "" : (labels[r] ?? ""))) },
+        { head: "", right: true, cells: lines.map((r) => (r < 0 ? "…" : height === 1 ? "" : (labels[r] ?? ""))) },
         ...columns.map((c) => ({ head: c < 0 ? "…" : String(c), right: true, cells: lines.map((r) => cell(r, c)) })),
       ],
       width,

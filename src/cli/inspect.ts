@@ -36,6 +36,7 @@ import {
   visible,
 } from "./inspect-text.js";
 import { wholeNumber } from "./numbers.js";
+import { cut } from "./text-table.js";
 
 interface Options {
   readonly query?: string[];
@@ -131,7 +132,9 @@ async function inspectFolder(path: string, options: Options): Promise<void> {
     return print([...modelText(points, [...model.namedModules().keys()], width()), "", hint]);
   }
   const findings = await inspectModel(model, input, options.query, engine);
-  const facts = tokens ? [{ label: "Input", value: `${tokens.length} tokens` }] : [];
+  const facts = tokens
+    ? [{ label: `Input, ${tokens.length} tokens`, value: cut(tokens.map(visible).join("·"), 400) }]
+    : [];
   await show(path, findings, options, facts, { tokens, say });
 }
 

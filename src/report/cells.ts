@@ -4,12 +4,14 @@ import type { NDArray } from "../tensor/index.js";
 export interface Matrix {
   /** Where it lies in the array, over all axes but the last two: "0, 3"; "" for the only one. */
   readonly name: string;
-  readonly rows: readonly (readonly number[])[];
+  readonly height: number;
+  readonly width: number;
+  at(row: number, column: number): number;
 }
 
 /**
  * An array as matrices over its last two axes, one for each place on the others. Leading axes of 1 count as none; an array
- * with one axis is one row.
+ * with one axis is one row. Nothing is copied.
  */
 export function matricesOf(array: NDArray): Matrix[] {
   const shape = [1, ...array.shape].slice(array.shape.length > 1 ? 1 : 0);
@@ -18,9 +20,9 @@ export function matricesOf(array: NDArray): Matrix[] {
   const count = leading.reduce((a, b) => a * b, 1);
   return Array.from({ length: count }, (_, m) => ({
     name: count === 1 ? "" : placeOf(m, leading).join(", "),
-    rows: Array.from({ length: height }, (_, r) =>
-      Array.from({ length: width }, (_, c) => array.at((m * height + r) * width + c)),
-    ),
+    height,
+    width,
+    at: (row: number, column: number) => array.at((m * height + row) * width + column),
   }));
 }
 
@@ -47,15 +49,17 @@ export interface Cells {
 }
 
 /** |x| in at most 64 × 64 cells, each the largest of its part; null where none is finite. */
-export function fewerCells(matrix: readonly (readonly number[])[]): Cells {
-  const [height, width] = [matrix.length, matrix[0]?.length ?? 0];
-  const [tall, wide] = [Math.ceil(height / mostCells), Math.ceil(width / mostCells)];
+export function fewerCells({ height, width, at }: Matrix): Cells {
+  const [tall, wide] = [Math.max(1, Math.ceil(height / mostCells)), Math.max(1, Math.ceil(width / mostCells))];
   const starts = (length: number, size: number) => Array.from({ length: Math.ceil(length / size) }, (_, i) => i * size);
-  const [rows, columns] = [starts(height, Math.max(1, tall)), starts(width, Math.max(1, wide))];
-  const largest = (r: number, c: number): number | null => {
+  const [rows, columns] = [starts(height, tall), starts(width, wide)];
+  const largest = (top: number, left: number): number | null => {
     let most = -1;
-    for (const row of matrix.slice(r, r + tall))
-      for (const x of row.slice(c, c + wide)) if (Number.isFinite(x)) most = Math.max(most, Math.abs(x));
+    for (let r = top; r < Math.min(height, top + tall); r++)
+      for (let c = left; c < Math.min(width, left + wide); c++) {
+        const size = Math.abs(at(r, c));
+        if (Number.isFinite(size)) most = Math.max(most, size);
+      }
     return most < 0 ? null : most;
   };
   return { values: rows.map((r) => columns.map((c) => largest(r, c))), rows, columns, isJoined: tall > 1 || wide > 1 };

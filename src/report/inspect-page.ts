@@ -156,7 +156,7 @@ function line({ name, value }: Finding): Figure {
 /** Attention as it is; of other tensors the size of the values, as signs would cancel where cells are joined. */
 function heat({ kind, value }: Finding, matrices: readonly Matrix[], { tokens }: InspectReport): Figure {
   const isAttention = kind === "attention";
-  const cells = matrices.map(({ rows }) => fewerCells(rows));
+  const cells = matrices.map(fewerCells);
   const [first] = cells as [(typeof cells)[0]];
   const names = (count: number): readonly string[] | undefined =>
     tokens !== undefined && tokens.length === count ? tokens : undefined;
