@@ -230,7 +230,7 @@ async function show(
   print(asText(findings, stats, { ...reading, width: width() }));
 }
 
-const write = (path: string, content: string | Uint8Array): Promise<void> =>
+const write = (path: string, content: string | Uint8Array | Iterable<string>): Promise<void> =>
   writeFile(path, content).catch((error) => failFile(path, "could not be written", error));
 
 /** Numbers that JSON has not are null. */
@@ -266,15 +266,18 @@ function statisticsCsv(findings: readonly Finding[]): string {
   return `${[["tensor", "kind", "dtype", "shape", ...names], ...rows].map((row) => row.join(",")).join("\n")}\n`;
 }
 
-/** The place of a value is its index on each axis, with spaces between. */
-function valuesCsv(findings: readonly Finding[]): string {
-  const lines = ["tensor,place,value"];
+/** The place of a value is its index on each axis, with spaces between. In pieces: no text could hold a large model. */
+function* valuesCsv(findings: readonly Finding[]): Generator<string> {
+  yield "tensor,place,value\n";
   for (const { name, value } of findings) {
     const strides = value.shape.map((_, axis) => value.shape.slice(axis + 1).reduce((a, b) => a * b, 1));
-    for (let i = 0; i < value.size; i++) {
+    const line = (i: number): string => {
       const place = value.shape.map((length, axis) => Math.floor(i / (strides[axis] as number)) % length);
-      lines.push(`${quoted(name)},${place.join(" ")},${value.at(i)}`);
-    }
+      return `${quoted(name)},${place.join(" ")},${value.at(i)}\n`;
+    };
+    for (let start = 0; start < value.size; start += piece)
+      yield Array.from({ length: Math.min(piece, value.size - start) }, (_, i) => line(start + i)).join("");
   }
-  return `${lines.join("\n")}\n`;
 }
+
+const piece = 4096;

@@ -145,7 +145,7 @@ function line({ name, value }: Finding): Figure {
   const caption = "Every value, in order.";
   return {
     kind: "lines",
-    title: name,
+    title: "Values",
     caption,
     x: { label: "index" },
     y: { label: "value" },
