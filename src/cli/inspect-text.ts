@@ -59,9 +59,9 @@ export function onnxText(values: readonly OnnxValue[], width: number): string[] 
   const shapeText = ({ dtype, shape }: OnnxValue) => `${dtype ?? "?"}${shape ? `[${shape.join(", ")}]` : ""}`;
   return textTable(
     [
-      { head: "query", cells: values.map(({ name }) => printable(name)) },
-      { head: "is", cells: values.map(({ kind, operator }) => printable(operator === "" ? kind : operator)) },
       { head: "shape", cells: values.map((value) => printable(shapeText(value))) },
+      { head: "is", cells: values.map(({ kind, operator }) => printable(operator === "" ? kind : operator)) },
+      { head: "query", cells: values.map(({ name }) => printable(name)) },
     ],
     width,
   );

@@ -168,7 +168,12 @@ async function inspectFile(path: string, options: Options): Promise<void> {
   }));
   if (!options.json)
     for (const { label, value } of facts) process.stderr.write(`inspect: input ${visible(label)} is ${value}\n`);
-  await show(path, await inspectOnnx(model, query, inputs, engine, path), options, facts, {});
+  const findings = await inspectOnnx(model, query, inputs, engine, path);
+  const found = new Set(findings.map(({ name }) => name));
+  for (const { name, dtype } of wanted)
+    if (!found.has(name))
+      process.stderr.write(`inspect: ${visible(name)} is ${dtype}, which no array here can hold; left out\n`);
+  await show(path, findings, options, facts, {});
 }
 
 function dimsOf(pairs: readonly string[]): Record<string, number> {

@@ -3,8 +3,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { exportFolder } from "../../src/applications/export-files.js";
 import { registerInspect } from "../../src/cli/inspect.js";
-import { fromPretrained, load, NDArray, nn, readSafetensors, savePretrained } from "../../src/index.js";
+import {
+  fromPretrained,
+  load,
+  NDArray,
+  nn,
+  readSafetensors,
+  savePretrained,
+  writeSafetensors,
+} from "../../src/index.js";
 import { inspectModel } from "../../src/inspect/index.js";
 import { goldenPath } from "../support/golden.js";
 
@@ -139,9 +148,36 @@ describe("layerwise inspect of a checkpoint", () => {
 describe("layerwise inspect of an ONNX file", () => {
   it("lists its values with the shapes of a run", async () => {
     const listed = await run(encoder, "--dim", "length=3");
-    expect(listed).toMatch(/^\/layers\.0\/Softmax_output_0 +Softmax +float32\[1, 3, 3\]$/m);
-    expect(listed).toMatch(/^embedding\.weight +initializer +float32\[50, 8\]$/m);
+    expect(listed).toMatch(/^float32\[1, 3, 3\] +Softmax +\/layers\.0\/Softmax_output_0$/m);
+    expect(listed).toMatch(/^float32\[50, 8\] +initializer +embedding\.weight$/m);
     expect(listed).toContain("Shapes are those of a run with ids [1, 3], mask [1, 3]");
+  });
+
+  it("runs a decoder as transformers.js loads it, without a past", async () => {
+    const output = join(folder, "web");
+    await exportFolder(chat, output, { dtypes: ["fp32"] });
+    const tokens = ["--tokens", "1,1,1,1", "--query", "attention", "--json"];
+    const path = join(output, "onnx/model.onnx");
+    const listed = await run(path, "--dim", "sequence_length=4");
+    expect(listed).toContain("attention_mask [1, 4]");
+    expect(listed).toContain("past_key_values.0.key [1, 1, 0, 16]");
+    const inputs = join(folder, "ones.safetensors");
+    const ids = NDArray.from([1, 1, 1, 1], "int64", [1, 4]);
+    const positions = NDArray.from([0, 1, 2, 3], "int64", [1, 4]);
+    await writeSafetensors(
+      inputs,
+      new Map([
+        ["input_ids", ids],
+        ["position_ids", positions],
+      ]),
+    );
+    const ask = ["--query", "model.layers.*.self_attn/softmax*", "--inputs", inputs, "--dim", "sequence_length=4"];
+    type Values = { values: number[][][][] }[];
+    const maps = JSON.parse(await run(path, ...ask, "--json")) as Values;
+    const own = JSON.parse(await run(chat, ...tokens)) as Values;
+    expect(maps).toHaveLength(2);
+    const flat = (all: Values) => all.flatMap(({ values }) => values.flat(3));
+    for (const [i, v] of flat(own).entries()) expect(flat(maps)[i]).toBeCloseTo(v, 5);
   });
 
   it("shows values for given inputs and says what was drawn", async () => {

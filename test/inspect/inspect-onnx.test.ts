@@ -88,7 +88,7 @@ describe("a tapped file", () => {
     for (const [i, x] of [-1, 0, 2].entries()) expect(h?.value.at(i)).toBeCloseTo(gelu(x), 5);
   });
 
-  it("gives types that arrays here have not as wider ones", async () => {
+  it("gives types that arrays here have not as wider ones, and names what it cannot hold", async () => {
     const cast = (to: number, output: string) => {
       const node = encodeNode(output, "Cast", ["x"], [output]);
       return create(NodeProtoSchema, {
@@ -97,7 +97,7 @@ describe("a tapped file", () => {
       });
     };
     const other = encodeGraph({
-      node: [cast(TensorProto_DataType.UINT32, "unsigned"), cast(TensorProto_DataType.INT16, "short")],
+      node: [cast(TensorProto_DataType.UINT32, "unsigned"), cast(TensorProto_DataType.INT16, "short"), cast(8, "text")],
       input: [encodeValueInfo("x", "float32", [2])],
       output: [],
     }) as OnnxModel;
@@ -107,6 +107,9 @@ describe("a tapped file", () => {
       ["int64", [3, 4]],
       ["int32", [3, 4]],
     ]);
+    await expect(inspectOnnx(other, ["text"], inputs, {}, "a.onnx")).rejects.toThrow(
+      'a.onnx: "text": an output is string, which no array here can hold',
+    );
   });
 });
 
