@@ -16,7 +16,6 @@ import {
   onnxInputs,
   onnxValues,
   tapOnnx,
-  tensorStatistics,
 } from "../inspect/index.js";
 import { inspectReport } from "../report/inspect-page.js";
 import type { BackendName, CompileOptions } from "../runtime/index.js";
@@ -24,6 +23,7 @@ import type { Fact } from "../studies/study-report.js";
 import { fail, LayerwiseError } from "../tensor/errors.js";
 import { formatShape, type NDArray } from "../tensor/index.js";
 import { engineOptions } from "./generate.js";
+import { asJson, statisticsCsv, valuesCsv } from "./inspect-files.js";
 import { isFile, openModel } from "./inspect-sources.js";
 import {
   findingText,
@@ -238,13 +238,6 @@ async function show(
 const write = (path: string, content: string | Uint8Array | Iterable<string>): Promise<void> =>
   writeFile(path, content).catch((error) => failFile(path, "could not be written", error));
 
-/** Numbers that JSON has not are null. */
-function asJson({ name, kind, value }: Finding, stats: boolean): unknown {
-  const { dtype, shape } = value;
-  const described = { name, kind, dtype, shape, statistics: tensorStatistics(value) };
-  return stats ? described : { ...described, values: value.toArray() };
-}
-
 function asText(findings: readonly Finding[], stats: boolean, reading: Reading): string[] {
   const value = (name: string): NDArray | undefined => findings.find((finding) => finding.name === name)?.value;
   const [token, probability] = [value("lens/token"), value("lens/probability")];
@@ -255,34 +248,3 @@ function asText(findings: readonly Finding[], stats: boolean, reading: Reading):
   const table = measured.length > 0 ? statisticsText(measured, reading.width) : [];
   return [...notFiniteText(findings), ...lens, ...numbers, ...table];
 }
-
-const quoted = (text: string): string => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-
-function statisticsCsv(findings: readonly Finding[]): string {
-  const rows = findings.map(({ name, kind, value }) => [
-    quoted(name),
-    kind,
-    value.dtype,
-    value.shape.join(" "),
-    ...Object.values(tensorStatistics(value)).map(String),
-  ]);
-  const [first] = findings;
-  const names = first ? Object.keys(tensorStatistics(first.value)) : [];
-  return `${[["tensor", "kind", "dtype", "shape", ...names], ...rows].map((row) => row.join(",")).join("\n")}\n`;
-}
-
-/** The place of a value is its index on each axis, with spaces between. In pieces: no text could hold a large model. */
-function* valuesCsv(findings: readonly Finding[]): Generator<string> {
-  yield "tensor,place,value\n";
-  for (const { name, value } of findings) {
-    const strides = value.shape.map((_, axis) => value.shape.slice(axis + 1).reduce((a, b) => a * b, 1));
-    const line = (i: number): string => {
-      const place = value.shape.map((length, axis) => Math.floor(i / (strides[axis] as number)) % length);
-      return `${quoted(name)},${place.join(" ")},${value.at(i)}\n`;
-    };
-    for (let start = 0; start < value.size; start += piece)
-      yield Array.from({ length: Math.min(piece, value.size - start) }, (_, i) => line(start + i)).join("");
-  }
-}
-
-const piece = 4096;

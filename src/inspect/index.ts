@@ -11,6 +11,7 @@ export {
 } from "./layer-diagnostics.js";
 export { gradNormByLayer, type LayerStatistics, layerStatistics, residualStats } from "./layer-statistics.js";
 export { type LogitLens, logitLens } from "./logit-lens.js";
+export { type ExternalPlace, withValuesInside } from "./onnx-external.js";
 export {
   type AngularOptions,
   angularDistance,
@@ -23,7 +24,6 @@ export {
 export type { Batch, ResidualStack } from "./stack.js";
 export {
   decodeOnnx,
-  type ExternalPlace,
   encodeOnnx,
   matchingValues,
   type OnnxKind,
@@ -31,6 +31,5 @@ export {
   type OnnxValue,
   onnxValues,
   tapOnnx,
-  withValuesInside,
 } from "./tap-onnx.js";
 export { rowNorms, type TensorStatistics, tensorStatistics } from "./tensor-statistics.js";

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { exportFolder } from "../../src/applications/export-files.js";
 import { registerInspect } from "../../src/cli/inspect.js";
 import {
+  adapt,
   fromPretrained,
   load,
   NDArray,
@@ -122,6 +123,22 @@ describe("layerwise inspect of a checkpoint", () => {
     expect(text).toMatch(/^Not finite:\n {2}model\.layers\.1:out: 16 of 16 values\n\nmodel\.layers\.0:out/);
   });
 
+  it("takes an adapter's folder: its base with the adapter merged", async () => {
+    const adapted = await fromPretrained(chat);
+    const adapters = adapt.lora(adapted, { rank: 2 });
+    for (const [path, variable] of adapted.namedVariables())
+      if (path.includes("lora_B"))
+        variable.set(NDArray.from(new Float32Array(variable.size).fill(0.05), "float32", variable.shape));
+    await adapt.saveAdapter(adapters, join(folder, "adapter"), "default", { base: chat });
+    expect(await run(join(folder, "adapter"))).toBe(await run(chat));
+    const ask = ["--tokens", "5,6,7", "--query", ":out", "--json"];
+    const [own] = JSON.parse(await run(join(folder, "adapter"), ...ask)) as { values: number[][][] }[];
+    const [expected] = await inspectModel(adapted, NDArray.from([5, 6, 7], "int32", [1, 3]), [":out"]);
+    const largest = Math.max(...(expected?.value.toNumbers() ?? []).map(Math.abs));
+    for (const [i, v] of (own?.values.flat(2) ?? []).entries())
+      expect(Math.abs(v - (expected?.value.at(i) as number))).toBeLessThan(1e-5 * largest);
+  });
+
   it("takes a run's folder, and says what is wrong with others", async () => {
     const place = join(folder, "run");
     await mkdir(place);
@@ -141,7 +158,8 @@ describe("layerwise inspect of a checkpoint", () => {
     await expect(run(place, "--seed", "1")).rejects.toThrow("--seed does not belong to a folder");
     await expect(run(place, "--save", "x")).rejects.toThrow("give a --query");
     await expect(run(join(folder, "none"))).rejects.toThrow("there is no such file or folder");
-    await expect(run(folder)).rejects.toThrow("config.json is missing");
+    await mkdir(join(folder, "empty"));
+    await expect(run(join(folder, "empty"))).rejects.toThrow("config.json is missing");
   });
 });
 
