@@ -44,6 +44,9 @@ export interface OnnxInput {
   readonly origin: string;
 }
 
+/** No input that is drawn holds more numbers. */
+const mostDrawn = 2 ** 28;
+
 /**
  * What a model is run on: given arrays as they are; the others as the file declares them, floats from N(0, 1), booleans
  * true, integers uniform below the rows of the table they look up, or 0 or 1 where they look up none; an
@@ -72,7 +75,14 @@ export function onnxInputs(model: OnnxModel, options: OnnxInputOptions = {}, sou
         "dtype",
         `${source}: input "${name}" is ${info.dtype ?? "undeclared"}, which cannot be drawn; give it`,
       );
-    const shape = info.shape.map((n, axis) => (typeof n === "number" ? n : sizeNamed(n, sizes, name, axis)));
+    const shape = info.shape.map((n, axis) =>
+      typeof n === "number" ? n : sizeNamed(n, sizes, `${source}: input "${name}", axis ${axis}`),
+    );
+    if (shape.some((n) => !Number.isSafeInteger(n) || n < 0) || !(sizeOf(shape) <= mostDrawn))
+      fail(
+        "argument",
+        `${source}: input "${name}" has the shape ${formatShape(shape)}, which cannot be drawn; give it`,
+      );
     if (name === "attention_mask" && !isFloat(dtype))
       return { name, value: NDArray.from(new Uint8Array(sizeOf(shape)).fill(1), dtype, shape), origin: "1 everywhere" };
     return { name, ...drawn(dtype, shape, { seed, site: `onnx.${name}` }, rowsLookedUp(model, name)) };
@@ -94,13 +104,13 @@ export const axisNames = (values: readonly OnnxValue[]): string[] =>
     ),
   ].filter((name) => !/^(\d+|\?)?$/.test(name));
 
-function sizeNamed(text: string, dims: Readonly<Record<string, number>>, input: string, axis: number): number {
+function sizeNamed(text: string, dims: Readonly<Record<string, number>>, where: string): number {
   const size = text
     .split("+")
     .map((term) => term.split("*").map((part) => part.trim()))
     .map((term) => term.reduce((n, part) => n * (/^\d+$/.test(part) ? Number(part) : (dims[part] ?? 1)), 1))
     .reduce((a, b) => a + b, 0);
-  return Number.isSafeInteger(size) ? size : fail("argument", `input "${input}": axis ${axis} (${text}) is ${size}`);
+  return Number.isSafeInteger(size) ? size : fail("argument", `${where}: ${text} is ${size}`);
 }
 
 function refuseUnknown(names: readonly string[], known: readonly string[], what: string): void {
@@ -119,7 +129,6 @@ function drawn(
   rows: number | undefined,
 ): Pick<OnnxInput, "value" | "origin"> {
   const size = sizeOf(shape);
-  if (!(size <= 2 ** 31)) fail("argument", `an input of the shape ${formatShape(shape)} is too large to be drawn`);
   if (dtype === "bool") return { value: NDArray.from(new Uint8Array(size).fill(1), dtype, shape), origin: "true" };
   if (isFloat(dtype))
     return { value: NDArray.from(philoxNormal(stream, size), dtype, shape), origin: "drawn from N(0, 1)" };
