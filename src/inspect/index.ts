@@ -1,6 +1,7 @@
 export { type DropEffect, dropEffect, type Metric } from "./drop-effect.js";
 export { type Finding, type Inspectable, inspectable, inspectModel, type TensorKind } from "./inspect-model.js";
 export { axisNames, inspectOnnx, type OnnxInput, type OnnxInputOptions, onnxInputs, runOnnx } from "./inspect-onnx.js";
+export { type LayerCurve, layerCurves } from "./layer-curves.js";
 export {
   type DiagnosticsOptions,
   diagnosticsCsv,
@@ -10,6 +11,7 @@ export {
 } from "./layer-diagnostics.js";
 export { gradNormByLayer, type LayerStatistics, layerStatistics, residualStats } from "./layer-statistics.js";
 export { type LogitLens, logitLens } from "./logit-lens.js";
+export { type ExternalPlace, withValuesInside } from "./onnx-external.js";
 export { type OnnxVerification, verifyOnnx, withProbe } from "./onnx-probe.js";
 export {
   type AngularOptions,
@@ -23,7 +25,6 @@ export {
 export type { Batch, ResidualStack } from "./stack.js";
 export {
   decodeOnnx,
-  type ExternalPlace,
   encodeOnnx,
   matchingValues,
   type OnnxKind,
@@ -31,6 +32,5 @@ export {
   type OnnxValue,
   onnxValues,
   tapOnnx,
-  withValuesInside,
 } from "./tap-onnx.js";
-export { type TensorStatistics, tensorStatistics } from "./tensor-statistics.js";
+export { rowNorms, type TensorStatistics, tensorStatistics } from "./tensor-statistics.js";

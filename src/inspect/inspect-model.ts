@@ -138,14 +138,18 @@ function namesOf(model: GPT, queries: readonly Query[]): Map<Query, readonly str
       if (kind === "lens" || kind === "angular") return [query, []];
       const matches = pattern(path);
       const all =
-        kind === "attention" ? attentions : points.filter((point) => suits(kind, point)).map(({ name }) => name);
+        kind === "attention" ? attentions : points.filter((point) => suits(query, point)).map(({ name }) => name);
       const found = all.filter((name) => matches(name) || (kind === "attention" && matches(parentOf(name))));
       return [query, found.length > 0 ? found : missing(text, path, kind === "attention" ? all.map(parentOf) : all)];
     }),
   );
 }
 
-const suits = (kind: Query["kind"], { dtype }: Inspectable): boolean => kind !== "gradient" || isFloat(dtype);
+/** Stars stand for outputs and parameters; what modules get and operations are asked for with a `:` or a `/`. */
+const suits = ({ kind, path }: Query, { kind: own, dtype }: Inspectable): boolean =>
+  (kind !== "gradient" || isFloat(dtype)) &&
+  (own !== "operation" || path.includes("/")) &&
+  (own !== "input" || /:in(#|$)/.test(path));
 const parentOf = (path: string): string => path.replace(/\.?[^.]*$/, "");
 
 function missing(text: string, path: string, all: readonly string[]): never {

@@ -1,10 +1,12 @@
 /** Values inside an ONNX model for some inputs. */
 import { type CompileOptions, getBackend } from "../runtime/index.js";
 import {
+  type DeviceArray,
   type DType,
   fail,
   formatShape,
   isFloat,
+  LayerwiseError,
   NDArray,
   philoxNormal,
   philoxUniform,
@@ -26,7 +28,10 @@ import {
 export interface OnnxInputOptions {
   /** Values of inputs by name; the others are drawn. */
   readonly inputs?: ReadonlyMap<string, NDArray>;
-  /** Sizes of axes that the file names (default 1 each). */
+  /**
+   * Sizes of axes that the file names (default 1 each). Of decoders as transformers.js loads them, `past_sequence_length`
+   * is 0 and `total_sequence_length` the sum of `past_sequence_length` and `sequence_length` where they are not given.
+   */
   readonly dims?: Readonly<Record<string, number>>;
   /** Of drawn inputs (default 0). */
   readonly seed?: number;
@@ -39,9 +44,13 @@ export interface OnnxInput {
   readonly origin: string;
 }
 
+/** No input that is drawn holds more numbers. */
+const mostDrawn = 2 ** 28;
+
 /**
  * What a model is run on: given arrays as they are; the others as the file declares them, floats from N(0, 1), booleans
- * true, integers uniform below the rows of the table they look up, or 0 or 1 where they look up none.
+ * true, integers uniform below the rows of the table they look up, or 0 or 1 where they look up none; an
+ * `attention_mask` of integers shows all.
  *
  * @throws LayerwiseError "argument" for inputs and axes that the model has not, "dtype" for types that no array has.
  */
@@ -55,6 +64,7 @@ export function onnxInputs(model: OnnxModel, options: OnnxInputOptions = {}, sou
   );
   const axes = axisNames(declared);
   refuseUnknown(Object.keys(dims), axes, `${source}: no axis of an input is called`);
+  const sizes = withDefaults(dims);
   return declared.map((info) => {
     const { name } = info;
     const given = inputs.get(name);
@@ -65,9 +75,23 @@ export function onnxInputs(model: OnnxModel, options: OnnxInputOptions = {}, sou
         "dtype",
         `${source}: input "${name}" is ${info.dtype ?? "undeclared"}, which cannot be drawn; give it`,
       );
-    const shape = info.shape.map((n, axis) => (typeof n === "number" ? n : sizeNamed(n, dims, name, axis)));
+    const shape = info.shape.map((n, axis) =>
+      typeof n === "number" ? n : sizeNamed(n, sizes, `${source}: input "${name}", axis ${axis}`),
+    );
+    if (shape.some((n) => !Number.isSafeInteger(n) || n < 0) || !(sizeOf(shape) <= mostDrawn))
+      fail(
+        "argument",
+        `${source}: input "${name}" has the shape ${formatShape(shape)}, which cannot be drawn; give it`,
+      );
+    if (name === "attention_mask" && !isFloat(dtype))
+      return { name, value: NDArray.from(new Uint8Array(sizeOf(shape)).fill(1), dtype, shape), origin: "1 everywhere" };
     return { name, ...drawn(dtype, shape, { seed, site: `onnx.${name}` }, rowsLookedUp(model, name)) };
   });
+}
+
+function withDefaults(dims: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
+  const { past_sequence_length = 0, sequence_length = 1 } = dims;
+  return { past_sequence_length, total_sequence_length: past_sequence_length + sequence_length, ...dims };
 }
 
 /** Named axes of the inputs: "2 * a + b" holds a and b. */
@@ -80,13 +104,13 @@ export const axisNames = (values: readonly OnnxValue[]): string[] =>
     ),
   ].filter((name) => !/^(\d+|\?)?$/.test(name));
 
-function sizeNamed(text: string, dims: Readonly<Record<string, number>>, input: string, axis: number): number {
+function sizeNamed(text: string, dims: Readonly<Record<string, number>>, where: string): number {
   const size = text
     .split("+")
     .map((term) => term.split("*").map((part) => part.trim()))
     .map((term) => term.reduce((n, part) => n * (/^\d+$/.test(part) ? Number(part) : (dims[part] ?? 1)), 1))
     .reduce((a, b) => a + b, 0);
-  return Number.isSafeInteger(size) ? size : fail("argument", `input "${input}": axis ${axis} (${text}) is ${size}`);
+  return Number.isSafeInteger(size) ? size : fail("argument", `${where}: ${text} is ${size}`);
 }
 
 function refuseUnknown(names: readonly string[], known: readonly string[], what: string): void {
@@ -105,7 +129,6 @@ function drawn(
   rows: number | undefined,
 ): Pick<OnnxInput, "value" | "origin"> {
   const size = sizeOf(shape);
-  if (!(size <= 2 ** 31)) fail("argument", `an input of the shape ${formatShape(shape)} is too large to be drawn`);
   if (dtype === "bool") return { value: NDArray.from(new Uint8Array(size).fill(1), dtype, shape), origin: "true" };
   if (isFloat(dtype))
     return { value: NDArray.from(philoxNormal(stream, size), dtype, shape), origin: "drawn from N(0, 1)" };
@@ -176,7 +199,9 @@ export async function runOnnx(
   try {
     const feeds = new Map(inputs.map(({ name: input, value }) => [input, backend.upload(value)]));
     const results = await inFile(source, () => session.run(feeds, names, new Map()));
-    return new Map(await Promise.all(Array.from(results, async ([key, array]) => [key, await array.read()] as const)));
+    const read = async ([key, array]: readonly [string, DeviceArray]) =>
+      [key, await inFile(`${source}: "${key}"`, () => array.read())] as const;
+    return new Map(await Promise.all(Array.from(results, read)));
   } finally {
     await session.release();
   }
@@ -186,6 +211,7 @@ async function inFile<T>(source: string, body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (cause) {
-    return fail("backend", `${source}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    const code = cause instanceof LayerwiseError ? cause.code : "backend";
+    return fail(code, `${source}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
 }

@@ -8,6 +8,7 @@
  *   lens                              the next token after every layer, read with the final norm and the head
  *   angular                           the angular distance between the streams of any two layers
  *
+ * A star is one part of a path, two are any number of them; they stand for outputs and parameters, not for operations.
  * Each may end in an index, as NumPy has it: `attention(model.layers.2)[0, 3]`, `model.norm[0, -1]`, `model.norm[:, 2:4]`.
  */
 import { withoutAliases } from "../nn/observe.js";

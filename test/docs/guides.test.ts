@@ -123,3 +123,24 @@ it("fine-tune a checkpoint", async () => {
   expect(readdirSync(join(folder, "models/tuned"))).toContain("tokenizer.json");
   expect(readdirSync(join(folder, "web/tuned/onnx"))).toEqual(["model_q4.onnx"]);
 });
+
+it("look inside it", async () => {
+  const folder = workFolder("look");
+  for (const name of ["encoder.onnx", "inputs.safetensors"])
+    cpSync(join(root, "test/golden/onnx", name), join(folder, name));
+  const outputs = await follow("look-inside-it.md", folder, (text) => text);
+  const [list = "", activations = "", statistics = "", gradients = "", attention = "", lens = "", , foreign = ""] =
+    outputs;
+  expect(list).toMatch(/^model\.layers\.\*\.mlp +output/m);
+  expect(activations).toContain("model.layers.1.mlp:out[0, -1]  float32[32]");
+  expect(activations).toContain("model.layers.0.mlp.up_proj.weight  float32[48, 32]");
+  expect(statistics).toMatch(/tokens exceed the model's context[\s\S]*^model\.layers\.1\.mlp:out/m);
+  expect(gradients).toContain("grad(model.layers.1.mlp.down_proj.weight)");
+  expect(attention).toMatch(/^<\|begin_of_… █$/m);
+  expect(lens).toMatch(/^layer 1 /m);
+  expect(readdirSync(folder)).toEqual(
+    expect.arrayContaining(["look.html", "look.safetensors", "look.csv", "tapped.onnx"]),
+  );
+  expect(foreign).toMatch(/^\/layers\.0\/Softmax_output_0 {2}float32\[1, 8, 8\]$/m);
+  expect(outputs.at(-1)).toContain("/layers.0/Softmax_output_0 [ 2, 5, 5 ]");
+});

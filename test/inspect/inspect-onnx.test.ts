@@ -14,7 +14,7 @@ import {
   TensorProto_DataType,
   TensorProtoSchema,
 } from "../../src/compile/onnx/onnx_pb.js";
-import { NDArray, readSafetensors } from "../../src/index.js";
+import { LayerwiseError, NDArray, philoxUniform, readSafetensors } from "../../src/index.js";
 import {
   decodeOnnx,
   encodeOnnx,
@@ -88,7 +88,7 @@ describe("a tapped file", () => {
     for (const [i, x] of [-1, 0, 2].entries()) expect(h?.value.at(i)).toBeCloseTo(gelu(x), 5);
   });
 
-  it("gives types that arrays here have not as wider ones", async () => {
+  it("gives types that arrays here have not as wider ones, and names what it cannot hold", async () => {
     const cast = (to: number, output: string) => {
       const node = encodeNode(output, "Cast", ["x"], [output]);
       return create(NodeProtoSchema, {
@@ -97,7 +97,7 @@ describe("a tapped file", () => {
       });
     };
     const other = encodeGraph({
-      node: [cast(TensorProto_DataType.UINT32, "unsigned"), cast(TensorProto_DataType.INT16, "short")],
+      node: [cast(TensorProto_DataType.UINT32, "unsigned"), cast(TensorProto_DataType.INT16, "short"), cast(8, "text")],
       input: [encodeValueInfo("x", "float32", [2])],
       output: [],
     }) as OnnxModel;
@@ -107,6 +107,9 @@ describe("a tapped file", () => {
       ["int64", [3, 4]],
       ["int32", [3, 4]],
     ]);
+    await expect(inspectOnnx(other, ["text"], inputs, {}, "a.onnx")).rejects.toThrow(
+      'a.onnx: "text": an output is string, which no array here can hold',
+    );
   });
 });
 
@@ -260,6 +263,35 @@ describe("files", () => {
     await expect(inspectOnnx(unknown, ["y"], onnxInputs(unknown), {}, "odd.onnx")).rejects.toThrow(
       /^odd\.onnx: .*Frobnicate/s,
     );
+  });
+
+  it("whatever bytes are wrong, the error is a sentence that names the file, or the file is read", () => {
+    const bytes = encodeOnnx(model);
+    const places = philoxUniform({ seed: 1, site: "broken" }, 1800);
+    let refused = 0;
+    for (let i = 0; i < 600; i++) {
+      const broken = bytes.slice();
+      // Half of them in front, where the graph begins, or behind, where inputs and outputs are.
+      const [at, value, end] = places.subarray(3 * i) as unknown as [number, number, number];
+      const span = i % 2 ? broken.length : 1500;
+      broken[(end < 0.5 ? 0 : broken.length - span) + Math.floor(at * span)] = Math.floor(256 * value);
+      try {
+        const other = decodeOnnx(broken, "a.onnx");
+        const values = onnxValues(other, "a.onnx");
+        for (const tensor of other.graph.initializer) storedValue(tensor, "a.onnx");
+        tapOnnx(
+          broken,
+          values.slice(-3).map(({ name }) => name),
+          "a.onnx",
+        );
+        onnxInputs(other, {}, "a.onnx");
+      } catch (error) {
+        refused++;
+        expect(error).toBeInstanceOf(LayerwiseError);
+        expect((error as Error).message).toMatch(/^a\.onnx: ./);
+      }
+    }
+    expect(refused).toBeGreaterThan(30);
   });
 
   it("keep a value in a constant of theirs from being looked for elsewhere", async () => {
