@@ -2,11 +2,12 @@ import { env, InterruptableStoppingCriteria, pipeline, TextStreamer } from "@hug
 import { fetchPretrained, nn, setWasmPaths } from "layerwise";
 
 // Both run on ONNX Runtime's WebAssembly, which lies beside this page instead of on a server of others.
-const runtime = new URL("ort/", location.href).href;
-setWasmPaths(runtime);
-env.backends.onnx.wasm.wasmPaths = runtime;
+const beside = (path) => new URL(path, location.href).href;
+setWasmPaths(beside("ort/"));
+env.backends.onnx.wasm.wasmPaths = beside("ort-transformers/");
 env.allowRemoteModels = false;
-env.localModelPath = new URL(".", location.href).href;
+env.allowLocalModels = true;
+env.localModelPath = new URL(".", location.href).pathname;
 
 const [form, prompt, engine, go, stop, progress, status, text] = [
   "form",
