@@ -3,7 +3,9 @@
  * The GPT training step against PyTorch (where `python3` has it) and against this machine's own matrix product, as
  * ratios in one run: both sides take turns, so that a machine that slows down slows down for both.
  *
- *   npm run bench -- [--rounds 3] [--steps 8] [--threads N] [--json file]
+ * Then tokens a second (see decode.js), unless `--only step`.
+ *
+ *   npm run bench -- [--rounds 3] [--steps 8] [--threads N] [--json file] [--only step]
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
@@ -13,6 +15,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { compile, defaultBackend, grad, NDArray, nn, optim } from "../dist/index.js";
 import { matmulRate } from "../dist/train/matmul-rate.js";
+import { decodeBench, decodeText } from "./decode.js";
+import { median, spread } from "./numbers.js";
 
 const { values: options } = parseArgs({
   options: {
@@ -20,6 +24,7 @@ const { values: options } = parseArgs({
     steps: { type: "string", default: "8" },
     threads: { type: "string" },
     json: { type: "string" },
+    only: { type: "string" },
   },
 });
 const [rounds, steps] = [Number(options.rounds), Number(options.steps)];
@@ -28,9 +33,6 @@ const here = fileURLToPath(new URL(".", import.meta.url));
 const cache = fileURLToPath(new URL("../.bench", import.meta.url));
 
 const size = { layers: 6, width: 384, heads: 6, context: 256, batch: 8, vocabulary: 512 };
-
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
-const spread = (numbers) => `${Math.min(...numbers).toFixed(0)}–${Math.max(...numbers).toFixed(0)}`;
 
 /** Milliseconds of each call after the first few. */
 async function time(call, count, warmUp) {
@@ -96,9 +98,7 @@ function openBlas() {
  * itself, once more with its own choice.
  */
 function pytorch(threads) {
-  const python = ["/usr/bin/python3", "python3"].find((name) => spawnSync(name, ["-c", "import torch"]).status === 0);
   if (!python) return [];
-  const blas = openBlas();
   const { OPENBLAS_CORETYPE: kernels, OPENBLAS_L2_SIZE: _, ...free } = process.env;
   const variants = kernels
     ? [
@@ -118,6 +118,8 @@ function pytorch(threads) {
   });
 }
 
+const python = ["/usr/bin/python3", "python3"].find((name) => spawnSync(name, ["-c", "import torch"]).status === 0);
+const blas = python && openBlas();
 const backend = await defaultBackend();
 const { threads, engine, version } = backend.description;
 const ours = await trainingStep();
@@ -175,5 +177,15 @@ const lines = [
       )),
 ];
 process.stdout.write(`${lines.join("\n")}\n`);
+if (!options.only) {
+  result.decode = await decodeBench({
+    rounds,
+    cache,
+    python,
+    threads,
+    environment: { ...process.env, ...(blas && { LD_LIBRARY_PATH: blas }) },
+  });
+  process.stdout.write(`${decodeText(result.decode).join("\n")}\n`);
+}
 mkdirSync(cache, { recursive: true });
 writeFileSync(options.json ?? join(cache, "bench.json"), `${JSON.stringify(result, null, 2)}\n`);

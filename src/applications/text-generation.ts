@@ -4,15 +4,21 @@ import { join } from "node:path";
 import { type ChatMessage, type ChatTemplate, chatTemplateOf } from "../data/chat-template.js";
 import { readJson } from "../data/json-file.js";
 import { Tokenizer } from "../data/tokenizer-files.js";
-import { type GenerateOptions, Generator, type GPT, HFConfig, isObject } from "../models/index.js";
+import { type Decoder, type GenerateOptions, Generator, type GPT, HFConfig, isObject } from "../models/index.js";
 import type { CompileOptions } from "../runtime/index.js";
 import { fail } from "../tensor/errors.js";
-import { openCheckpoint } from "./open-checkpoint.js";
+import type { ExportType } from "./export-program.js";
+import { openDecoder } from "./open-decoder.js";
 import { heldBack } from "./stop-sequences.js";
 
 export interface TextOptions extends Omit<GenerateOptions, "stopTokens"> {
   /** Texts that end the answer and are not part of it. */
   readonly stop?: readonly string[];
+}
+
+export interface OpenOptions extends CompileOptions {
+  /** How the weights of an exported folder are kept. */
+  readonly dtype?: ExportType;
 }
 
 export interface Finish {
@@ -27,7 +33,7 @@ export class TextGenerator {
   #template: ChatTemplate | undefined;
 
   constructor(
-    readonly model: GPT,
+    readonly source: GPT | Decoder,
     readonly tokenizer: Tokenizer,
     /** What generation_config.json says: used where a call says nothing else. */
     readonly defaults: TextOptions = {},
@@ -35,25 +41,32 @@ export class TextGenerator {
     readonly endTokens: readonly number[] = [],
     options: CompileOptions = {},
   ) {
-    if (tokenizer.vocabulary > model.config.vocabulary)
+    this.#generator = new Generator(source, options);
+    const { vocabulary } = this.#generator.decoder;
+    if (tokenizer.vocabulary > vocabulary)
       fail(
         "argument",
-        `the tokenizer has ${tokenizer.vocabulary} tokens, the model ${model.config.vocabulary}: it is another model's`,
+        `the tokenizer has ${tokenizer.vocabulary} tokens, the model ${vocabulary}: it is another model's`,
       );
-    this.#generator = new Generator(model, options);
   }
 
   /**
-   * Opens a checkpoint folder, or an adapter's together with its base (Node).
+   * Opens a checkpoint folder, an adapter's together with its base, or an exported folder (Node). `dtype` chooses among
+   * the files of an exported one (default: the checkpoint itself where there is one, else the first of fp32, fp16, q8, q4).
    *
    * @throws LayerwiseError "file" naming the file and what is wrong with it.
    */
-  static async open(folder: string, options: CompileOptions = {}): Promise<TextGenerator> {
-    const { model, base, tokenizer: tokenizerFolder } = await openCheckpoint(folder, options);
+  static async open(folder: string, { dtype, ...options }: OpenOptions = {}): Promise<TextGenerator> {
+    const { source, config, base, tokenizer: tokenizerFolder } = await openDecoder(folder, dtype, options);
     const tokenizer = await Tokenizer.open(tokenizerFolder);
-    const { defaults, endTokens } = await generationSettings(base, model.source);
+    const { defaults, endTokens } = await generationSettings(base, config);
     const ends = endTokens.length > 0 ? endTokens : tokenizer.eos === undefined ? [] : [tokenizer.eos];
-    return new TextGenerator(model, tokenizer, defaults, ends, options);
+    return new TextGenerator(source, tokenizer, defaults, ends, options);
+  }
+
+  /** Positions that can be used. */
+  get context(): number {
+    return this.#generator.decoder.context;
   }
 
   /** Whether there is a chat template. */

@@ -1,6 +1,7 @@
 /** `layerwise generate` and `layerwise chat`: text from a folder of a checkpoint or an adapter. */
 import { createInterface } from "node:readline/promises";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
+import { type ExportType, exportTypes } from "../applications/export-program.js";
 import { eachPiece, type Finish, TextGenerator, type TextOptions } from "../applications/text-generation.js";
 import type { ChatMessage } from "../data/chat-template.js";
 import type { BackendName } from "../runtime/index.js";
@@ -12,6 +13,7 @@ interface Options extends TextOptions {
   readonly stop?: string[];
   readonly backend?: BackendName;
   readonly threads?: number;
+  readonly dtype?: ExportType;
   readonly system?: string;
 }
 
@@ -19,6 +21,7 @@ const generateExamples = `
 Examples:
   $ layerwise generate models/pythia-70m "The quick brown fox"
   $ layerwise generate runs/<run>/model "ROMEO:" --temperature 0.8 --top-k 50 --seed 7
+  $ layerwise generate web/model "ROMEO:" --dtype q4        what layerwise export wrote
   $ cat prompt.txt | layerwise generate models/llama-3.2-1b --max-new-tokens 400
 
 Beyond the model's context it forgets the older half and goes on.
@@ -34,12 +37,12 @@ Ctrl-C ends an answer, a second one (or Ctrl-D) the chat. Beyond the model's con
 
 export function registerGenerate(program: Command): void {
   sampled(program.command("generate").description("go on from a text with a model"))
-    .argument("<folder>", "folder of a checkpoint or an adapter")
+    .argument("<folder>", "folder of a checkpoint or an adapter, or an exported one")
     .argument("[prompt]", "the text (default: standard input)")
     .addHelpText("after", generateExamples)
     .action(generate);
   sampled(program.command("chat").description("talk with a model that has a chat template"))
-    .argument("<folder>", "folder of a checkpoint or an adapter")
+    .argument("<folder>", "folder of a checkpoint or an adapter, or an exported one")
     .option("--system <text>", "what the model is told first")
     .addHelpText("after", chatExamples)
     .action(chat);
@@ -56,16 +59,18 @@ export const sampled = (command: Command): Command =>
     .option("--repetition-penalty <r>", "above 1: tokens that occurred are less likely", number)
     .option("--seed <n>", "same seed, same text", wholeNumber)
     .option("--stop <text...>", "texts that end the answer")
+    .addOption(new Option("--dtype <type>", "which file of an exported folder").choices(Object.keys(exportTypes)))
     .option("--backend <name>", "cpu, webgpu or wasm")
     .option("--threads <n>", "threads of the engine", wholeNumber);
 
 /** What commander gathered, without what was not given. */
-export function textOptions({ backend, threads, system, ...options }: Options): TextOptions {
+export function textOptions({ backend, threads, dtype, system, ...options }: Options): TextOptions {
   return options;
 }
 
-export const engineOptions = ({ backend, threads }: Pick<Options, "backend" | "threads">) => ({
+export const engineOptions = ({ backend, threads, dtype }: Pick<Options, "backend" | "threads" | "dtype">) => ({
   ...(backend && { backend }),
+  ...(dtype && { dtype }),
   ...(threads !== undefined && { threads }),
 });
 
@@ -120,7 +125,7 @@ async function chat(folder: string, options: Options): Promise<void> {
 
 /** Takes exchanges away until a quarter of the context is free for the answer; says whether any went. */
 function forgetOldest(generator: TextGenerator, messages: ChatMessage[]): boolean {
-  const limit = 0.75 * generator.model.config.context;
+  const limit = 0.75 * generator.context;
   const first = messages[0]?.role === "system" ? 1 : 0;
   const before = messages.length;
   while (messages.length > first + 2 && generator.idsOf(messages).length > limit) messages.splice(first, 2);

@@ -1,3 +1,5 @@
+export type { Decoder } from "./generation/decoder.js";
+export { ExportedDecoder, type ExportedSizes } from "./generation/exported-decoder.js";
 export { type GenerateOptions, Generator } from "./generation/generator.js";
 export { type Sampler, type SamplingOptions, sampler } from "./generation/sampling.js";
 export { GPT, type GPTConfig, type GPTOptions, gpt } from "./gpt.js";

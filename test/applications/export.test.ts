@@ -111,7 +111,7 @@ describe("transformers.js", () => {
       ]);
       const ours = await TextGenerator.open(join(root, name));
       const ids = ours.idsOf("The gradient");
-      const [expected = []] = await new Generator(ours.model).generate([ids], { maxNewTokens: 12 });
+      const [expected = []] = await new Generator(ours.source).generate([ids], { maxNewTokens: 12 });
       const tokenizer = await AutoTokenizer.from_pretrained(`tjs-${name}`);
       for (const dtype of ["fp32", "fp16"] as const) {
         const model = await AutoModelForCausalLM.from_pretrained(`tjs-${name}`, { dtype });
@@ -136,7 +136,7 @@ describe("transformers.js", () => {
     await exportFolder(join(root, "llama-chat"), join(folder, "model"));
     const ours = await TextGenerator.open(join(root, "llama-chat"));
     const ids = ours.idsOf("The gradient");
-    const [expected = []] = await new Generator(ours.model).generate([ids], { maxNewTokens: 12 });
+    const [expected = []] = await new Generator(ours.source).generate([ids], { maxNewTokens: 12 });
     const script = await bundledScript(`
       import { AutoModelForCausalLM, AutoTokenizer, env } from "@huggingface/transformers";
       env.allowRemoteModels = false;

@@ -32,12 +32,12 @@ describe("text from a checkpoint folder", () => {
     const expected = (tensors.get("ending.generated") as NDArray).toNumbers();
     const end = expected.at(-1) as number;
     expect(generator.endTokens).toContain(end);
-    const tokens = new Generator(generator.model);
+    const tokens = new Generator(generator.source);
     expect(await tokens.generate([ids], { maxNewTokens: 60, stopTokens: generator.endTokens })).toEqual([expected]);
     await tokens.release();
     const { text, reason, newTokens } = await generator.complete("The gradient", { maxNewTokens: 50 });
     expect(reason).toBe("stop");
-    const [made = []] = await new Generator(generator.model).generate([generator.idsOf("The gradient")], {
+    const [made = []] = await new Generator(generator.source).generate([generator.idsOf("The gradient")], {
       maxNewTokens: newTokens,
     });
     expect(generator.endTokens).toContain(made.at(-1));

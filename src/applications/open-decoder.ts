@@ -1,0 +1,46 @@
+/** What goes on with texts, from a folder: a checkpoint's or an adapter's own variables, or an exported file. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { readConfigJson } from "../data/pretrained-files.js";
+import { architectureOf, type Decoder, ExportedDecoder, type GPT, HFConfig } from "../models/index.js";
+import type { CompileOptions } from "../runtime/index.js";
+import { fail } from "../tensor/index.js";
+import { type ExportType, exportTypes } from "./export-program.js";
+import { readOnnx } from "./onnx-files.js";
+import { openCheckpoint } from "./open-checkpoint.js";
+
+export interface OpenedDecoder {
+  readonly source: GPT | Decoder;
+  /** `config.json`; nothing where the model came without one. */
+  readonly config: HFConfig | undefined;
+  /** Where `config.json` and the settings of generation are. */
+  readonly base: string;
+  readonly tokenizer: string;
+}
+
+/** @throws LayerwiseError "file" where an exported file is asked for and not there, and as `openCheckpoint`. */
+export async function openDecoder(
+  folder: string,
+  dtype: ExportType | undefined,
+  options: CompileOptions = {},
+): Promise<OpenedDecoder> {
+  const fileOf = (type: ExportType) => join(folder, "onnx", `model${exportTypes[type]}.onnx`);
+  const there = (Object.keys(exportTypes) as ExportType[]).filter((type) => existsSync(fileOf(type)));
+  if (dtype !== undefined && !there.includes(dtype))
+    fail(
+      "file",
+      `${folder}: no ${fileOf(dtype).slice(folder.length + 1)}${there.length > 0 ? `, only ${there.join(", ")}` : ""}; write it first: layerwise export ${folder} <output> --dtype ${dtype}`,
+    );
+  const hasWeights = ["model.safetensors", "model.safetensors.index.json", "adapter_config.json"].some((name) =>
+    existsSync(join(folder, name)),
+  );
+  const chosen = dtype ?? (hasWeights ? undefined : there[0]);
+  if (chosen === undefined) {
+    const { model, base, tokenizer } = await openCheckpoint(folder, options);
+    return { source: model, config: model.source, base, tokenizer };
+  }
+  const config = new HFConfig(await readConfigJson(folder), join(folder, "config.json"));
+  const { context = 1024, vocabulary } = architectureOf(config).options(config);
+  const source = await ExportedDecoder.open(await readOnnx(fileOf(chosen)), { context, vocabulary }, options);
+  return { source, config, base: folder, tokenizer: folder };
+}
