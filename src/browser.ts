@@ -20,3 +20,4 @@ export * as nn from "./neural.js";
 export * as optim from "./optim/index.js";
 export * from "./runtime/index.js";
 export * from "./tensor/index.js";
+export * as linalg from "./tensor/linear-algebra.js";
