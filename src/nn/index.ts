@@ -1,8 +1,10 @@
 /** Layers and what to do with them. */
 export * from "./attention.js";
 export * from "./block.js";
+export * from "./convolution.js";
 export * from "./dropout.js";
 export * from "./embedding.js";
+export { type Chained, type ChannelAffine, foldNorms } from "./fold-norms.js";
 export { uninitialized } from "./initial.js";
 export * from "./initialization.js";
 export { Linear, type LinearOptions } from "./linear.js";
@@ -10,7 +12,9 @@ export * from "./mask.js";
 export * from "./mlp.js";
 export * from "./module.js";
 export * from "./norm/index.js";
+export { swapNorms } from "./norm/swap.js";
 export { type Observation, observe } from "./observe.js";
+export * from "./parametrization.js";
 export { foldInputNorms, foldNormScale } from "./placement/fold.js";
 export * from "./placement/index.js";
 export * from "./placement/pre-rms-norm.js";
@@ -24,5 +28,7 @@ export {
   writersOfBlock,
 } from "./placement/stream.js";
 export * from "./positions/index.js";
+export * from "./sequential.js";
+export { type SideInputs, sideInput, withInputs } from "./side-inputs.js";
 export { clone } from "./surgery.js";
 export { onWarning, warn } from "./warn.js";

@@ -1,7 +1,7 @@
 /** A dense layer: y = x Wᵀ + b, with W [out, in] as checkpoints keep it. */
 import { fail, formatShape, linear as product, type Tensor, Variable } from "../tensor/index.js";
 import { uniform } from "./initial.js";
-import { Module } from "./module.js";
+import { Weighted } from "./parametrization.js";
 import { at } from "./where.js";
 
 export interface LinearOptions {
@@ -14,8 +14,8 @@ export interface LinearOptions {
   readonly zeroMeanOutput?: boolean;
 }
 
-export class Linear extends Module {
-  readonly weight: Variable; // [out, in]
+export class Linear extends Weighted {
+  override readonly weight: Variable; // [out, in]
   readonly bias: Variable | undefined; // [out]
   zeroMeanOutput: boolean;
 
@@ -44,8 +44,8 @@ export class Linear extends Module {
         "shape",
         `${at("Linear")}: expected last axis ${this.inputs}, got ${formatShape(x.shape)}; was the model built with width ${this.inputs}?`,
       );
-    if (!this.zeroMeanOutput) return product(x, this.weight, this.bias);
-    return product(x, centred(this.weight), this.bias && centred(this.bias));
+    if (!this.zeroMeanOutput) return product(x, this.used(), this.bias);
+    return product(x, centred(this.used()), this.bias && centred(this.bias));
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import {
   after,
+  beginning,
   currentPath,
   currentTrace,
   customGradient,
@@ -16,7 +17,6 @@ import {
   recordPoint,
   repeating,
   sameShape,
-  siteSnapshot,
   structureChanged,
   Tensor,
   training,
@@ -25,6 +25,7 @@ import {
   withPath,
 } from "../tensor/index.js";
 import { observersOf, pattern } from "./observe.js";
+import { sideInputs, withInputs } from "./side-inputs.js";
 
 export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Output = Tensor> {
   /** The computation, written by subclasses. Call `apply`, not this: `apply` knows where in the model it is. */
@@ -243,7 +244,8 @@ function forgetful(module: Module<readonly unknown[], unknown>, inputs: readonly
   const [x, ...rest] = inputs;
   if (!(x instanceof Tensor)) return fail("argument", "recompute: the first input of the module must be a tensor");
   const parameters = module.parameters();
-  const sites = siteSnapshot();
+  const start = beginning();
+  const given = sideInputs();
   const mode = isTraining() ? training : inference;
   const [path, here] = [currentPath(), scope];
   const forward = (again: Tensor): Tensor => {
@@ -252,7 +254,9 @@ function forgetful(module: Module<readonly unknown[], unknown>, inputs: readonly
   };
   return customGradient([x, ...parameters], forward, (gradient) => {
     const again = after(x, gradient);
-    const output = repeating(sites, () => mode(() => within(here, () => withPath(path, () => forward(again)))));
+    const output = repeating(start, () =>
+      withInputs(given, () => mode(() => within(here, () => withPath(path, () => forward(again))))),
+    );
     return vectorJacobian([output], [gradient], [again, ...parameters]);
   });
 }

@@ -60,6 +60,7 @@ export {
   Tensor,
 } from "./tensor.js";
 export {
+  beginning,
   currentPath,
   currentTrace,
   inference,
@@ -68,7 +69,6 @@ export {
   type Observer,
   recordPoint,
   repeating,
-  siteSnapshot,
   structureChanged,
   structureRevision,
   type Trace,

@@ -25,7 +25,8 @@ export interface Observer {
 
 let trace: Trace | undefined;
 let path: string[] = [];
-let recomputing = false;
+/** What a repeated forward pass assigns, to be read by itself alone; nothing while nothing is repeated. */
+let repeated: Map<Variable, Tensor> | undefined;
 
 export const newTrace = (): Trace => ({
   assignments: new Map(),
@@ -65,18 +66,31 @@ export function recordAssignment(variable: Variable, next: Tensor): void {
       "trace",
       `assign: variable "${variable.name}" was assigned outside a compiled function; use variable.set(value) there`,
     );
-  if (recomputing) return; // a recomputed forward pass repeats what the first one already recorded
-  if (trace.assignments.has(variable))
+  if (repeated)
+    repeated.set(variable, next); // the first pass has recorded it already
+  else if (trace.assignments.has(variable))
     fail(
       "variable",
       `assign: variable "${variable.name}" is assigned twice in one program; combine the two updates into one`,
     );
-  trace.assignments.set(variable, next);
+  else trace.assignments.set(variable, next);
+}
+
+/** The value that a variable has after what this program has assigned so far. */
+export const latest = (variable: Variable): Tensor => (repeated ?? trace?.assignments)?.get(variable) ?? variable;
+
+/** Assign again and again: each next value is made from the latest one. Nothing happens outside a program. */
+export function advance(variable: Variable, change: (now: Tensor) => Tensor): void {
+  const assignments = repeated ?? trace?.assignments;
+  if (!assignments) return;
+  const next = change(latest(variable));
+  assignments.delete(variable);
+  recordAssignment(variable, next);
 }
 
 /** Make a tensor observable under a name; the second of a name gets "#1", and so on. */
 export function recordPoint(name: string, tensor: Tensor): void {
-  if (!trace || recomputing) return;
+  if (!trace || repeated) return;
   let unique = name;
   for (let i = 1; trace.points.has(unique); i++) unique = `${name}#${i}`;
   trace.points.set(unique, tensor);
@@ -93,24 +107,33 @@ export function nextSite(): string {
 
 const globalSites: Pick<Trace, "sites"> = { sites: new Map() };
 
-/** Repeat a forward pass for the backward pass: same random sites, no second assignment. */
-export function repeating<T>(sites: ReadonlyMap<string, number>, body: () => T): T {
+/** What a forward pass starts from, besides its inputs. */
+export interface Beginning {
+  readonly sites: ReadonlyMap<string, number>;
+  readonly assignments: ReadonlyMap<Variable, Tensor>;
+}
+
+export const beginning = (): Beginning => ({
+  sites: new Map((trace ?? globalSites).sites),
+  assignments: new Map(trace?.assignments),
+});
+
+/** Repeat a forward pass for the backward pass: same random sites, same state, no second assignment. */
+export function repeating<T>({ sites, assignments }: Beginning, body: () => T): T {
   const active = (trace ?? globalSites).sites;
   const after = new Map(active);
   active.clear();
   for (const [key, count] of sites) active.set(key, count);
-  const outer = recomputing;
-  recomputing = true;
+  const outer = repeated;
+  repeated = new Map(assignments);
   try {
     return body();
   } finally {
-    recomputing = outer;
+    repeated = outer;
     active.clear();
     for (const [key, count] of after) active.set(key, count);
   }
 }
-
-export const siteSnapshot = (): ReadonlyMap<string, number> => new Map((trace ?? globalSites).sites);
 
 let revision = 0;
 /** Grows when something that traced programs depend on changes: taps, frozen parameters. */

@@ -3,7 +3,7 @@ import { fail } from "./errors.js";
 import { NDArray, type Nested } from "./ndarray.js";
 import { formatShape, sameShape } from "./shape.js";
 import { makeNode, type Operation, type OutputSpec, Tensor } from "./tensor.js";
-import { recordAssignment } from "./trace.js";
+import { advance, latest, recordAssignment } from "./trace.js";
 
 /** An array that lives on a backend. `read` brings it to the host; `release` gives its memory back. */
 export interface DeviceArray {
@@ -27,7 +27,8 @@ export interface VariableOptions {
 
 /**
  * A tensor with a current value: parameter, running statistic, optimiser moment, step counter.
- * Inside a compiled function `assign` records an update: reads in the same run see the value from before it.
+ * Inside a compiled function `assign` records an update: reads in the same run see the value from before it, and only
+ * `latest` the one after.
  */
 export class Variable extends Tensor {
   /** Dotted path in the model; set when the model is first walked. */
@@ -57,6 +58,19 @@ export class Variable extends Tensor {
         `assign: variable "${this.name}" is ${this.dtype}${formatShape(this.shape)}, the new value is ${next.dtype}${formatShape(next.shape)}`,
       );
     recordAssignment(this, next);
+  }
+
+  /** What this program has made of it so far. */
+  get latest(): Tensor {
+    return latest(this);
+  }
+
+  /**
+   * Record `this ← change(latest)`: for statistics, which every forward pass in a program moves on. A forward pass that is
+   * repeated (`recompute`) sees what the first one saw, and moves nothing.
+   */
+  advance(change: (now: Tensor) => Tensor): void {
+    advance(this, change);
   }
 
   /** Give it a new value from the host, now. */

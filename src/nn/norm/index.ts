@@ -2,21 +2,52 @@
 import { fail } from "../../tensor/errors.js";
 import { closest } from "../closest.js";
 import type { Module } from "../module.js";
+import { BatchNorm } from "./batch-norm.js";
+import type { ChannelAxis } from "./channels.js";
+import { GroupNorm, instanceNorm } from "./group-norm.js";
 import { LayerNorm } from "./layer-norm.js";
 import { RMSNorm } from "./rms-norm.js";
+import { ScaleNorm } from "./scale-norm.js";
 
+export * from "./batch-norm.js";
+export type { ChannelAxis } from "./channels.js";
 export * from "./crms-norm.js";
+export * from "./group-norm.js";
 export * from "./layer-norm.js";
+export { activates, Norm } from "./norm.js";
 export * from "./rms-norm.js";
+export * from "./scale-norm.js";
 
-export type NormFactory = (width: number) => Module;
-/** "rms", "layer", or e.g. `(width) => rmsNorm(width, { eps: 1e-5 })`. */
-export type NormOption = "rms" | "layer" | NormFactory;
+/** Makes the norm for a width; `axis` says where the channels are (default −1: last). */
+export type NormFactory = (width: number, axis?: ChannelAxis) => Module;
+
+/** Norms by name, each with its paper's defaults; `bias` is the model's word on biases in layer norms. */
+const named = {
+  rms: (width, { axis }) => new RMSNorm(width, { axis }),
+  layer: (width, { axis, bias }) => new LayerNorm(width, { axis, bias }),
+  batch: (width, { axis }) => new BatchNorm(width, { axis }),
+  group: (width, { axis }) => new GroupNorm(groupsFor(width), width, { axis }),
+  instance: (width, { axis }) => instanceNorm(width, { axis, affine: true }),
+  scale: (width, { axis }) => new ScaleNorm(width, { axis }),
+} satisfies Record<string, (width: number, options: { readonly axis: ChannelAxis; readonly bias: boolean }) => Module>;
+
+export type NormKind = keyof typeof named;
+/** A name, or e.g. `(width, axis) => rmsNorm(width, { eps: 1e-5, axis })`. */
+export type NormOption = NormKind | NormFactory;
+
+export const normKinds = Object.keys(named) as NormKind[];
 
 /** `bias`: whether a named LayerNorm has one. Throws for unknown names. */
 export function normFactory(option: NormOption, bias = true): NormFactory {
   if (typeof option === "function") return option;
-  if (option === "rms") return (width) => new RMSNorm(width);
-  if (option === "layer") return (width) => new LayerNorm(width, { bias });
-  return fail("argument", `norm: there is no "${option as string}"${closest(option, ["rms", "layer"])}`);
+  if (!Object.hasOwn(named, option))
+    return fail("argument", `norm: there is no "${option}"${closest(option, normKinds)}`);
+  return (width, axis = -1) => named[option](width, { axis, bias });
+}
+
+/** 32 groups, as the paper's authors use, or the largest smaller number that divides the width. */
+export function groupsFor(width: number): number {
+  let groups = Math.min(32, width);
+  while (width % groups !== 0) groups--;
+  return groups;
 }

@@ -11,9 +11,10 @@
  */
 import { fail, formatShape, NDArray, type Tensor, Variable } from "../../tensor/index.js";
 import { filled } from "../initial.js";
-import { Module } from "../module.js";
 import { at } from "../where.js";
+import { type ChannelAxis, overChannels } from "./channels.js";
 import { checkEpsilon } from "./epsilon.js";
+import { Norm } from "./norm.js";
 
 export interface LayerNormOptions {
   /** ε, added to the variance (default 1e-5). */
@@ -22,13 +23,16 @@ export interface LayerNormOptions {
   readonly affine?: boolean;
   /** Learn a bias b, first 0 (default: as `affine`). */
   readonly bias?: boolean;
+  /** Where the channels are (default −1): 1 normalises [batch, C, height, width] over C at every place. */
+  readonly axis?: ChannelAxis;
 }
 
-export class LayerNorm extends Module {
+export class LayerNorm extends Norm {
   readonly normalizedShape: readonly number[];
   readonly eps: number;
   readonly weight: Variable | undefined; // normalizedShape
   readonly bias: Variable | undefined; // normalizedShape
+  override readonly axis: ChannelAxis;
 
   /**
    * `normalizedShape`: the trailing axes to normalise over, e.g. 384 or [3, 32, 32].
@@ -36,19 +40,30 @@ export class LayerNorm extends Module {
    */
   constructor(
     normalizedShape: number | readonly number[],
-    { eps = 1e-5, affine = true, bias = affine }: LayerNormOptions = {},
+    { eps = 1e-5, affine = true, bias = affine, axis = -1 }: LayerNormOptions = {},
   ) {
     super();
     const shape = typeof normalizedShape === "number" ? [normalizedShape] : [...normalizedShape];
     checkShape(shape);
     if (bias && !affine) fail("argument", "LayerNorm: bias: true needs affine: true; leave one of the two out");
+    if (axis === 1 && shape.length > 1)
+      fail("argument", `LayerNorm: axis 1 is for one axis of channels, got normalizedShape ${formatShape(shape)}`);
     this.normalizedShape = shape;
+    this.axis = axis;
     this.eps = checkEpsilon("LayerNorm", eps);
     this.weight = affine ? new Variable(filled(shape, 1)) : undefined;
     this.bias = bias ? new Variable(NDArray.zeros(shape)) : undefined;
   }
 
+  get width(): number | undefined {
+    return this.normalizedShape.length === 1 ? this.normalizedShape[0] : undefined;
+  }
+
   override forward(a: Tensor): Tensor {
+    return overChannels(a, this.axis, (channelsLast) => this.normalize(channelsLast));
+  }
+
+  private normalize(a: Tensor): Tensor {
     const k = this.normalizedShape.length;
     if (!this.normalizedShape.every((n, i) => n === a.shape[a.rank - k + i]))
       fail(

@@ -10,9 +10,10 @@
  */
 import { fail, formatShape, NDArray, type Tensor, Variable } from "../../tensor/index.js";
 import { filled } from "../initial.js";
-import { Module } from "../module.js";
 import { at } from "../where.js";
+import { type ChannelAxis, overChannels } from "./channels.js";
 import { checkEpsilon } from "./epsilon.js";
+import { Norm } from "./norm.js";
 
 export interface RMSNormOptions {
   /** ε, added to the mean square (default 1e-6). */
@@ -23,28 +24,36 @@ export interface RMSNormOptions {
   readonly bias?: boolean;
   /** g = gainOffset + weight (default 0). */
   readonly gainOffset?: number;
+  /** Where the channels are (default −1). */
+  readonly axis?: ChannelAxis;
 }
 
-export class RMSNorm extends Module {
+export class RMSNorm extends Norm {
   readonly eps: number;
   readonly gainOffset: number;
+  override readonly axis: ChannelAxis;
   readonly weight: Variable | undefined; // [width]
   readonly bias: Variable | undefined; // [width]
 
   constructor(
-    readonly width: number,
-    { eps = 1e-6, affine = true, bias = false, gainOffset = 0 }: RMSNormOptions = {},
+    override readonly width: number,
+    { eps = 1e-6, affine = true, bias = false, gainOffset = 0, axis = -1 }: RMSNormOptions = {},
   ) {
     super();
     if (!Number.isInteger(width) || width < 1) fail("shape", `RMSNorm: expected a positive whole width, got ${width}`);
     if (gainOffset !== 0 && !affine) fail("argument", "RMSNorm: gainOffset needs a gain; leave affine: false out");
     this.eps = checkEpsilon("RMSNorm", eps);
     this.gainOffset = gainOffset;
+    this.axis = axis;
     this.weight = affine ? new Variable(filled([width], 1 - gainOffset)) : undefined;
     this.bias = bias ? new Variable(NDArray.zeros([width])) : undefined;
   }
 
   override forward(x: Tensor): Tensor {
+    return overChannels(x, this.axis, (channelsLast) => this.normalize(channelsLast));
+  }
+
+  private normalize(x: Tensor): Tensor {
     if (x.rank === 0 || x.dim(-1) !== this.width)
       fail(
         "shape",
