@@ -1,4 +1,12 @@
 export { type GenerateOptions, Generator } from "./generation/generator.js";
 export { type Sampler, type SamplingOptions, sampler } from "./generation/sampling.js";
 export { GPT, type GPTConfig, type GPTOptions, gpt } from "./gpt.js";
+export type { Readout } from "./graph-readout.js";
+export {
+  GraphTransformer,
+  type GraphTransformerOptions,
+  graphTransformer,
+  type PositionEncoding,
+  randomSignFlip,
+} from "./graph-transformer.js";
 export * from "./pretrained/index.js";

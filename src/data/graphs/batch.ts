@@ -1,7 +1,7 @@
 /** Graphs of different sizes as arrays for one program: side by side with one list of edges, or padded to a common size. */
 import { fail, formatShape, NDArray } from "../../tensor/index.js";
-import { gridOf, indicesOf, type Rows, rowsOf } from "./rows.js";
 import { checkGraph, type Graph } from "./graph.js";
+import { gridOf, indicesOf, type Rows, rowsOf } from "./rows.js";
 
 /** What a program is fed: the names of `SparseGraphs` or `DenseGraphs`, and targets where the graphs have them. */
 export interface GraphBatch {
@@ -37,9 +37,21 @@ export function batchGraphs(graphs: readonly Graph[], { pad }: BatchOptions = {}
     graphs.flatMap((graph, i) => Array.from(of(graph), (node) => node + (offsets[i] as number)));
   const rows: Rows = { graphs, nodes: room.nodes, edges: room.edges };
   return {
-    src: indicesOf(moved(({ src }) => src), room.edges, 0),
-    dst: indicesOf(moved(({ dst }) => dst), room.edges, 0),
-    graph: indicesOf(graphs.flatMap(({ nodes }, i) => Array<number>(nodes).fill(i)), room.nodes, 0),
+    src: indicesOf(
+      moved(({ src }) => src),
+      room.edges,
+      0,
+    ),
+    dst: indicesOf(
+      moved(({ dst }) => dst),
+      room.edges,
+      0,
+    ),
+    graph: indicesOf(
+      graphs.flatMap(({ nodes }, i) => Array<number>(nodes).fill(i)),
+      room.nodes,
+      0,
+    ),
     sizes: NDArray.from(Array.from({ length: room.graphs }, (_, i) => graphs[i]?.nodes ?? 0)),
     ...rowsOf(rows),
     ...targetsOf(graphs, room.graphs),
@@ -87,17 +99,29 @@ function targetsOf(graphs: readonly Graph[], count: number): { targets?: NDArray
   return { targets: NDArray.from(values, "float32", [count, width]) };
 }
 
-const attributes = ["nodeTypes", "nodeFeatures", "edgeTypes", "edgeFeatures", "nodeTargets", "target", "positions", "roles"] as const;
+const attributes = [
+  "nodeTypes",
+  "nodeFeatures",
+  "edgeTypes",
+  "edgeFeatures",
+  "nodeTargets",
+  "target",
+  "positions",
+  "roles",
+] as const;
 
 function checkBatch(name: string, graphs: readonly Graph[]): void {
   const [first] = graphs;
-  if (!first) return fail("argument", `${name}: expected at least one graph, got none`);
+  if (!first) fail("argument", `${name}: expected at least one graph, got none`);
   for (const [i, graph] of graphs.entries()) {
     checkGraph(graph, `${name}: graph ${i}`);
     for (const attribute of attributes) {
       const [mine, other] = [widthOf(graph[attribute]), widthOf(first[attribute])];
       if (mine !== other)
-        fail("argument", `${name}: ${attribute} of graph ${i} is ${mine}, that of graph 0 ${other}; expected graphs of one kind`);
+        fail(
+          "argument",
+          `${name}: ${attribute} of graph ${i} is ${mine}, that of graph 0 ${other}; expected graphs of one kind`,
+        );
     }
   }
 }
@@ -112,7 +136,10 @@ function widthOf(value: Int32Array | NDArray | readonly number[] | undefined): s
 function checkRoom(name: string, needed: Record<string, number>, room: Record<string, number>): void {
   for (const [what, count] of Object.entries(needed))
     if (!((room[what] as number) >= count))
-      fail("argument", `${name}: room for ${room[what]} ${what}, but the graphs have ${count}; give more, or fewer graphs`);
+      fail(
+        "argument",
+        `${name}: room for ${room[what]} ${what}, but the graphs have ${count}; give more, or fewer graphs`,
+      );
 }
 
 const total = (graphs: readonly Graph[], of: (graph: Graph) => number): number =>
@@ -122,4 +149,8 @@ const starts = (counts: readonly number[]): number[] =>
   counts.map((_, i) => counts.slice(0, i).reduce((a, b) => a + b, 0));
 
 const maskOf = (real: number, length: number): NDArray =>
-  NDArray.from(Array.from({ length }, (_, i) => i < real), "bool", [length]);
+  NDArray.from(
+    Array.from({ length }, (_, i) => i < real),
+    "bool",
+    [length],
+  );

@@ -89,8 +89,7 @@ export function checkGraph(given: Graph, where = "graph"): Graph {
     fail("argument", `${where}: expected a positive whole number of nodes, got ${nodes}`);
   if (src.length !== dst.length)
     fail("shape", `${where}: ${src.length} sources and ${dst.length} destinations; expected as many of each`);
-  for (let k = 0; k < src.length; k++)
-    checkEdge(nodes, src[k] as number, dst[k] as number, `edge ${k}`, where);
+  for (let k = 0; k < src.length; k++) checkEdge(nodes, src[k] as number, dst[k] as number, `edge ${k}`, where);
   const perNode = { nodeTypes: given.nodeTypes, nodeTargets: given.nodeTargets, roles: given.roles };
   for (const [name, values] of Object.entries(perNode)) checkCount(where, name, values, nodes, "nodes");
   checkCount(where, "edgeTypes", given.edgeTypes, src.length, "edges");
@@ -116,9 +115,13 @@ function checkCount(where: string, name: string, values: Int32Array | undefined,
 function checkRows(where: string, name: string, values: NDArray | undefined, count: number, of: string): void {
   if (!values) return;
   if (values.shape.length !== 2 || values.shape[0] !== count)
-    fail("shape", `${where}: ${name} has shape ${formatShape(values.shape)}; expected [${count}, …], a row for each of the ${of}`);
+    fail(
+      "shape",
+      `${where}: ${name} has shape ${formatShape(values.shape)}; expected [${count}, …], a row for each of the ${of}`,
+    );
   const bad = values.toNumbers().findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0) fail("numeric", `${where}: ${name} of row ${Math.floor(bad / (values.shape[1] as number))} is not finite`);
+  if (bad >= 0)
+    fail("numeric", `${where}: ${name} of row ${Math.floor(bad / (values.shape[1] as number))} is not finite`);
 }
 
 function bothDirections(given: Graph): Graph {

@@ -4,8 +4,8 @@
  */
 import { md5 } from "@noble/hashes/legacy.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
-import { symmetricEigen } from "../../tensor/linear-algebra.js";
 import { fail, NDArray } from "../../tensor/index.js";
+import { type SymmetricEigen, symmetricEigen } from "../../tensor/linear-algebra.js";
 import { type Graph, inDegrees } from "./graph.js";
 
 /**
@@ -24,6 +24,10 @@ export function normalizedLaplacian(graph: Graph): NDArray {
   return new NDArray(laplacian, [n, n], "float64");
 }
 
+/** Eigenvalues and eigenvectors of the normalised Laplacian's symmetric part, ascending. */
+export const laplacianSpectrum = (graph: Graph): SymmetricEigen =>
+  symmetricEigen(symmetricPart(normalizedLaplacian(graph)));
+
 /**
  * Eigenvectors 2 to k + 1 of the normalised Laplacian, by ascending eigenvalue, of unit length: [nodes, k]. Columns that
  * a graph of k nodes or fewer does not have are 0. Signs are arbitrary, and so is the basis where eigenvalues are equal;
@@ -34,7 +38,7 @@ export function laplacianPositionalEncoding(graph: Graph, k: number): NDArray {
   if (!Number.isInteger(k) || k < 1)
     fail("argument", `laplacianPositionalEncoding: expected k to be a positive whole number, got ${k}`);
   const { nodes: n } = graph;
-  const { vectors } = symmetricEigen(symmetricPart(normalizedLaplacian(graph)));
+  const { vectors } = laplacianSpectrum(graph);
   const encoding = new Float32Array(n * k);
   for (let i = 0; i < n; i++)
     for (let j = 0; j < Math.min(k, n - 1); j++) encoding[i * k + j] = vectors.at(i * n + j + 1);

@@ -24,11 +24,11 @@ const edgeRows = [["edges", ["edgeFeatures", "edgeTypes"], 0]] as const;
 export function rowsOf({ graphs, nodes, edges }: Rows): { readonly nodes: NDArray } & Record<string, NDArray> {
   const found: Record<string, NDArray> = {};
   for (const [name, attributes, fill] of nodeRows) {
-    const values = graphs.map((graph) => valueOf(graph, attributes));
+    const values = graphs.map((graph) => attributeOf(graph, attributes));
     if (values[0]) found[name] = joined(values as NDArray[], nodes, fill);
   }
   for (const [name, attributes, fill] of edgeRows) {
-    const values = graphs.map((graph) => valueOf(graph, attributes));
+    const values = graphs.map((graph) => attributeOf(graph, attributes));
     if (values[0]) found[name] = joined(values as NDArray[], edges, fill);
   }
   return { nodes: NDArray.zeros([nodes], "int32"), ...found };
@@ -39,12 +39,12 @@ export function gridOf(graphs: readonly Graph[], N: number): { readonly nodes: N
   const found: Record<string, NDArray> = {};
   const own = (graph: Graph): number[] => Array.from({ length: graph.nodes }, (_, node) => node);
   for (const [name, attributes, fill] of nodeRows) {
-    const values = graphs.map((graph) => valueOf(graph, attributes));
+    const values = graphs.map((graph) => attributeOf(graph, attributes));
     if (values[0]) found[name] = placed(values as NDArray[], graphs.map(own), [N], fill);
   }
   const entries = ({ src, dst }: Graph): number[] => Array.from(src, (from, k) => (dst[k] as number) * N + from);
   for (const [name, attributes, fill] of edgeRows) {
-    const values = graphs.map((graph) => valueOf(graph, attributes));
+    const values = graphs.map((graph) => attributeOf(graph, attributes));
     if (values[0]) found[name] = placed(values as NDArray[], graphs.map(entries), [N, N], fill);
   }
   return { nodes: NDArray.zeros([graphs.length, N], "int32"), ...found };
@@ -52,9 +52,13 @@ export function gridOf(graphs: readonly Graph[], N: number): { readonly nodes: N
 
 /** Whole numbers as int32 [length], filled up. */
 export const indicesOf = (values: readonly number[], length: number, fill: number): NDArray =>
-  NDArray.from(Array.from({ length }, (_, i) => values[i] ?? fill), "int32", [length]);
+  NDArray.from(
+    Array.from({ length }, (_, i) => values[i] ?? fill),
+    "int32",
+    [length],
+  );
 
-function valueOf(graph: Graph, attributes: readonly Attribute[]): NDArray | undefined {
+function attributeOf(graph: Graph, attributes: readonly Attribute[]): NDArray | undefined {
   for (const attribute of attributes) {
     const value = graph[attribute];
     if (value) return value instanceof NDArray ? value : new NDArray(value, [value.length], "int32");
@@ -65,12 +69,19 @@ function valueOf(graph: Graph, attributes: readonly Attribute[]): NDArray | unde
 /** Rows of all graphs in order. */
 const joined = (values: readonly NDArray[], rows: number, fill: number): NDArray => {
   const starts = values.map((_, g) => values.slice(0, g).reduce((sum, { shape }) => sum + (shape[0] as number), 0));
-  const places = values.map(({ shape }, g) => Array.from({ length: shape[0] as number }, (_, k) => (starts[g] as number) + k));
+  const places = values.map(({ shape }, g) =>
+    Array.from({ length: shape[0] as number }, (_, k) => (starts[g] as number) + k),
+  );
   return laid(values, places, [rows], fill);
 };
 
 /** Row k of graph g at place[g][k] of its part of the grid. */
-function placed(values: readonly NDArray[], places: readonly number[][], grid: readonly number[], fill: number): NDArray {
+function placed(
+  values: readonly NDArray[],
+  places: readonly number[][],
+  grid: readonly number[],
+  fill: number,
+): NDArray {
   const cells = grid.reduce((a, b) => a * b, 1);
   const moved = places.map((own, g) => own.map((place) => g * cells + place));
   return laid(values, moved, [values.length, ...grid], fill);

@@ -20,7 +20,10 @@ export interface StochasticBlockOptions {
  */
 export function stochasticBlockModel({ sizes, inside, across, seed, index = 0 }: StochasticBlockOptions): Graph {
   if (sizes.length === 0 || sizes.some((size) => !Number.isInteger(size) || size < 1))
-    fail("argument", `stochasticBlockModel: expected communities of at least one node, got sizes [${sizes.join(", ")}]`);
+    fail(
+      "argument",
+      `stochasticBlockModel: expected communities of at least one node, got sizes [${sizes.join(", ")}]`,
+    );
   for (const [name, p] of Object.entries({ inside, across }))
     if (!(p >= 0 && p <= 1))
       fail("argument", `stochasticBlockModel: expected ${name} to be a probability in [0, 1], got ${p}`);
@@ -28,7 +31,10 @@ export function stochasticBlockModel({ sizes, inside, across, seed, index = 0 }:
     philoxUniform({ seed, site: `stochastic block model: ${site}`, step: index }, count);
   const communities = shuffled(
     sizes.flatMap((size, community) => Array<number>(size).fill(community)),
-    draw("order", sizes.reduce((a, b) => a + b, 0)),
+    draw(
+      "order",
+      sizes.reduce((a, b) => a + b, 0),
+    ),
   );
   const n = communities.length;
   const chance = draw("edges", n * n);
@@ -57,7 +63,8 @@ export interface ClusterOptions {
  */
 export function clusterGraphs(count: number, options: ClusterOptions): Graph[] {
   const { communities = 3, size: [least, most] = [8, 14], inside = 0.5, across = 0.1, seed } = options;
-  if (!(least >= 1 && most >= least)) fail("argument", `clusterGraphs: expected sizes from low to high, got ${least} to ${most}`);
+  if (!(least >= 1 && most >= least))
+    fail("argument", `clusterGraphs: expected sizes from low to high, got ${least} to ${most}`);
   return Array.from({ length: count }, (_, index) => {
     const draw = philoxUniform({ seed, site: "cluster graph", step: index }, 2 * communities);
     const sizes = Array.from(draw.subarray(0, communities), (u) => least + Math.floor(u * (most - least + 1)));

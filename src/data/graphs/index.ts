@@ -1,0 +1,25 @@
+/** Graphs as data: made, batched, and placed. */
+export { type BatchOptions, batchGraphs, type GraphBatch, padGraphs } from "./batch.js";
+export {
+  completeGraph,
+  type Graph,
+  type GraphAttributes,
+  type GraphOptions,
+  graph,
+  graphFromAdjacency,
+  inDegrees,
+} from "./graph.js";
+export {
+  laplacianPositionalEncoding,
+  laplacianSpectrum,
+  normalizedLaplacian,
+  withLaplacian,
+  withRoles,
+  wlRoles,
+} from "./positions.js";
+export {
+  type ClusterOptions,
+  clusterGraphs,
+  type StochasticBlockOptions,
+  stochasticBlockModel,
+} from "./stochastic-blocks.js";
