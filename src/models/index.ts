@@ -10,3 +10,5 @@ export {
   randomSignFlip,
 } from "./graph-transformer.js";
 export * from "./pretrained/index.js";
+export * from "./vision/residual-blocks.js";
+export * from "./vision/resnet.js";

@@ -34,4 +34,6 @@ export * from "./positions/index.js";
 export * from "./sequential.js";
 export { type SideInputs, sideInput, withInputs } from "./side-inputs.js";
 export { clone } from "./surgery.js";
+export { initializeAsTorch } from "./torch-initialization.js";
 export { onWarning, warn } from "./warn.js";
+export * from "./weight-compander.js";

@@ -2,10 +2,11 @@
  * First values of a whole model, from a seed and the parameters' paths alone, so they do not depend on the order in
  * which it was built: matrices N(0, std), embeddings N(0, embeddingStd), biases 0; norms keep gain 1 and bias 0.
  */
-import { fail, NDArray, philoxNormal, philoxUniform, type Variable } from "../tensor/index.js";
+import { fail, NDArray, philoxNormal, type Variable } from "../tensor/index.js";
 import { Embedding } from "./embedding.js";
 import { Linear } from "./linear.js";
 import type { AnyModule } from "./module.js";
+import { parametrize } from "./parametrization.js";
 
 export interface InitializationOptions {
   /** Standard deviation of all matrices (default 0.02). */
@@ -49,27 +50,27 @@ export function initialize(model: AnyModule, options: InitializationOptions = {}
   }
 }
 
+export interface KaimingOptions {
+  /** Which layers with a weight (default: all). */
+  readonly query?: string;
+  /** What the variance keeps: "fanOut" the gradients' (default, as torchvision's networks), "fanIn" the activations'. */
+  readonly mode?: "fanIn" | "fanOut";
+  readonly seed?: number;
+}
+
 /**
- * First values as torch's layers have them, from a seed and the parameters' paths: dense layers U(±1/√inputs), weights
- * and biases, embeddings N(0, 1). For papers that took them as they were.
+ * N(0, 2 / fan) for every layer with a weight that matches, from the seed and the path alone; fan-in counts the numbers that
+ * an output is made of, fan-out the outputs that an input reaches (for a convolution's channel and kernel). Source: "Delving
+ * Deep into Rectifiers", 2015.
  */
-export function initializeAsTorch(model: AnyModule, { seed = 0 }: { readonly seed?: number } = {}): void {
-  const uniform = (variable: Variable | undefined, site: string, bound: number): void =>
-    variable?.set(
-      new NDArray(
-        philoxUniform({ seed, site }, variable.size).map((u) => (2 * u - 1) * bound),
-        variable.shape,
-        "float32",
-      ),
-    );
-  for (const [path, module] of model.namedModules()) {
-    if (module instanceof Embedding && module.weight.trainable)
-      module.weight.set(
-        new NDArray(philoxNormal({ seed, site: `${path}.weight` }, module.weight.size), module.weight.shape, "float32"),
-      );
-    if (!(module instanceof Linear)) continue;
-    const bound = 1 / Math.sqrt(module.inputs);
-    uniform(module.weight, `${path}.weight`, bound);
-    uniform(module.bias, `${path}.bias`, bound);
-  }
+export function kaiming(model: AnyModule, { query = "**", mode = "fanOut", seed = 0 }: KaimingOptions = {}): void {
+  parametrize(model, query, ({ weight, outputAxis }, path) => {
+    const kernel = weight.shape.slice(2).reduce((a, b) => a * b, 1);
+    const fan = kernel * weight.dim(mode === "fanOut" ? outputAxis : 1 - outputAxis);
+    const deviation = Math.sqrt(2 / fan);
+    const site = path ? `${path}.weight` : "weight";
+    const values = philoxNormal({ seed, site }, weight.size).map((z) => z * deviation);
+    weight.set(new NDArray(values, weight.shape, "float32"));
+    return undefined;
+  });
 }

@@ -1,12 +1,11 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import "../../src/index.js";
-import { goldenFiles, runGolden } from "../../src/studies/golden/index.js";
+import { goldenFiles, goldenPapers, runGolden } from "../../src/studies/golden/index.js";
 
 const folder = fileURLToPath(new URL("../golden", import.meta.url));
-const papers = ["layer-norm-scaling", "layer-norm", "mix-ln", "peri-ln", "pre-rms-norm"];
 const notBuilt = new Set(["layer-norm/ln_gru", "layer-norm/ln_lstm", "layer-norm/ln_rnn"]);
-const paths = (await goldenFiles(folder)).filter((path) => papers.some((paper) => path.includes(`/${paper}/`)));
+const paths = (await goldenFiles(folder)).filter((path) => goldenPapers.some((paper) => path.includes(`/${paper}/`)));
 
 describe("reference numbers of papers", () => {
   it.each(paths)("%s: every tensor is used or compared, to 1e-5 of its largest magnitude", async (path) => {

@@ -5,18 +5,22 @@ import type { Module } from "../module.js";
 import { BatchNorm } from "./batch-norm.js";
 import type { ChannelAxis } from "./channels.js";
 import { GroupNorm, instanceNorm } from "./group-norm.js";
+import { groupsFor } from "./groups-for.js";
 import { LayerNorm } from "./layer-norm.js";
 import { RMSNorm } from "./rms-norm.js";
 import { ScaleNorm } from "./scale-norm.js";
+import { BatchChannelNorm } from "./weight-standardization.js";
 
 export * from "./batch-norm.js";
 export type { ChannelAxis } from "./channels.js";
 export * from "./crms-norm.js";
 export * from "./group-norm.js";
+export * from "./ibn-net.js";
 export * from "./layer-norm.js";
 export { activates, Norm } from "./norm.js";
 export * from "./rms-norm.js";
 export * from "./scale-norm.js";
+export * from "./weight-standardization.js";
 
 /** Makes the norm for a width; `axis` says where the channels are (default −1: last). */
 export type NormFactory = (width: number, axis?: ChannelAxis) => Module;
@@ -29,6 +33,7 @@ const named = {
   group: (width, { axis }) => new GroupNorm(groupsFor(width), width, { axis }),
   instance: (width, { axis }) => instanceNorm(width, { axis, affine: true }),
   scale: (width, { axis }) => new ScaleNorm(width, { axis }),
+  bcn: (width, { axis }) => new BatchChannelNorm(width, { axis }),
 } satisfies Record<string, (width: number, options: { readonly axis: ChannelAxis; readonly bias: boolean }) => Module>;
 
 export type NormKind = keyof typeof named;
@@ -43,11 +48,4 @@ export function normFactory(option: NormOption, bias = true): NormFactory {
   if (!Object.hasOwn(named, option))
     return fail("argument", `norm: there is no "${option}"${closest(option, normKinds)}`);
   return (width, axis = -1) => named[option](width, { axis, bias });
-}
-
-/** 32 groups, as the paper's authors use, or the largest smaller number that divides the width. */
-export function groupsFor(width: number): number {
-  let groups = Math.min(32, width);
-  while (width % groups !== 0) groups--;
-  return groups;
 }

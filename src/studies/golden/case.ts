@@ -68,6 +68,15 @@ export class GoldenCase {
     if (this.has(name)) this.expect(name, actual, this.take(name), loose);
   }
 
+  /** Something that is zero but for rounding, on both sides: neither may exceed the tolerance times `scale`. */
+  vanishes(name: string, actual: NDArray, scale: number): void {
+    const largest = [...actual.toNumbers(), ...this.take(name).toNumbers()].reduce(
+      (max, x) => Math.max(max, Math.abs(x)),
+      0,
+    );
+    this.checks.push({ name, error: largest / scale, tolerance, because: "zero but for rounding, on both sides" });
+  }
+
   /** Compare with an expectation that is no tensor of its own. */
   expect(
     name: string,

