@@ -1,5 +1,7 @@
 /** Graphs as data: made, batched, and placed. */
 export { type BatchOptions, batchGraphs, type GraphBatch, padGraphs } from "./batch.js";
+export { type EdgeListOptions, parseEdgeList } from "./edge-list.js";
+export { batchFor, placeGraph } from "./for-model.js";
 export {
   completeGraph,
   type Graph,
@@ -9,6 +11,7 @@ export {
   graphFromAdjacency,
   inDegrees,
 } from "./graph.js";
+export { graphsFromJson } from "./graph-json.js";
 export {
   laplacianPositionalEncoding,
   laplacianSpectrum,
@@ -23,3 +26,4 @@ export {
   type StochasticBlockOptions,
   stochasticBlockModel,
 } from "./stochastic-blocks.js";
+export { parseTUDataset, type TUDataset, type TUPart } from "./tu-dataset.js";
