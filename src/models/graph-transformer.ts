@@ -17,7 +17,9 @@ import {
   type GraphInputs,
   type GraphLayer,
   type GraphStream,
+  type GraphTensors,
   type GraphTransformerLayerOptions,
+  graphInputs,
   graphTransformerLayer,
   initializeAsTorch,
   isDense,
@@ -63,7 +65,7 @@ export interface GraphTransformerOptions
   readonly seed?: number;
 }
 
-export class GraphTransformer extends Module<[GraphInputs]> {
+export class GraphTransformer extends Module<[GraphTensors]> {
   readonly embedding_h: Embedding | Linear;
   readonly embedding_e: Embedding | Linear | undefined;
   readonly embedding_lap_pos_enc: Linear | undefined;
@@ -89,7 +91,8 @@ export class GraphTransformer extends Module<[GraphInputs]> {
    * [n, outputs] for nodes, [graphs, outputs], or [m, outputs] for edges; of a padded batch [graphs, N, outputs] and
    * [graphs, N, N, outputs]. Throws where the batch lacks positions, roles or edges that the model reads.
    */
-  override forward(given: GraphInputs): Tensor {
+  override forward(inputs: GraphTensors): Tensor {
+    const given = graphInputs(inputs);
     const graphs = this.options.attention === "full" ? complete(given) : given;
     const first: GraphStream = { h: this.embedNodes(graphs), e: this.embedEdges(graphs) };
     const { h, e } = this.layers.reduce(({ h, e }, layer) => layer.apply(h, graphs, e), first);

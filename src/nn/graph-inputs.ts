@@ -1,7 +1,7 @@
 /** A batch of graphs as tensors, in one of two layouts; what the numbers of nodes and edges stand for is the model's. */
-import type { Tensor } from "../tensor/index.js";
+import { fail, type Tensor } from "../tensor/index.js";
 
-interface Shared {
+type Shared = {
   /** Nodes of each graph, float [graphs]; 0 for one that only fills the batch. */
   readonly sizes: Tensor;
   /** Types, int [.., nodes], or features [.., nodes, features]. */
@@ -12,7 +12,7 @@ interface Shared {
   readonly positions?: Tensor;
   /** Structural roles from 1, int [.., nodes]. */
   readonly roles?: Tensor;
-}
+};
 
 /** Side by side: nodes [n] and directed edges [m] of all graphs, one list each. */
 export type SparseGraphs = Shared & {
@@ -38,3 +38,21 @@ export type DenseGraphs = Shared & {
 export type GraphInputs = SparseGraphs | DenseGraphs;
 
 export const isDense = (graphs: GraphInputs): graphs is DenseGraphs => "adjacency" in graphs;
+
+/** Tensors by name, as a compiled function gets them. */
+export type GraphTensors = Readonly<Record<string, Tensor | undefined>>;
+
+const sparseNames = ["src", "dst", "graph", "sizes", "nodes"] as const;
+const denseNames = ["adjacency", "nodeMask", "sizes", "nodes"] as const;
+
+/** A program's inputs as graphs, others among them left alone. Throws, naming it, where one is missing. */
+export function graphInputs(inputs: GraphTensors): GraphInputs {
+  const names = inputs.adjacency ? denseNames : sparseNames;
+  const missing = names.filter((name) => !inputs[name]);
+  if (missing.length > 0)
+    fail(
+      "argument",
+      `graphs: expected ${names.join(", ")}, as batchGraphs and padGraphs make them; ${missing.join(", ")} ${missing.length > 1 ? "are" : "is"} missing`,
+    );
+  return inputs as unknown as GraphInputs;
+}

@@ -15,7 +15,7 @@ import {
   graphTransformer,
   type Readout,
 } from "../../models/index.js";
-import { type AnyModule, type GraphInputs, type GraphNorm, graphTransformerLayer } from "../../nn/index.js";
+import { type AnyModule, type GraphNorm, graphInputs, graphTransformerLayer } from "../../nn/index.js";
 import { balancedCrossEntropy } from "../../objectives/index.js";
 import { fail, NDArray, type Tensor, tensor, training } from "../../tensor/index.js";
 import type { GoldenCase } from "./case.js";
@@ -46,10 +46,10 @@ const layer: GoldenKind = {
       const results = await runOnce({ ...graphs, ...streams(file, at) }, (inputs) =>
         training(() => {
           const { h, e } = inputs as { h: Tensor; e?: Tensor };
-          const y = model.apply(h, inputs as unknown as GraphInputs, e);
+          const y = model.apply(h, graphInputs(inputs), e);
           const loss = y.h.mul(weights.h).sum();
           const whole = weights.e && y.e ? loss.add(y.e.mul(weights.e).sum()) : loss;
-          const score = model.attention.scores(h, inputs as unknown as GraphInputs, e);
+          const score = model.attention.scores(h, graphInputs(inputs), e);
           return { y_h: y.h, ...(y.e && { y_e: y.e }), score, ...namedGradients(whole, model, { h, ...(e && { e }) }) };
         }),
       );
@@ -58,7 +58,7 @@ const layer: GoldenKind = {
     }
     const results = await runOnce({ ...graphs, ...streams(file, "eval.") }, (inputs) => {
       const { h, e } = inputs as { h: Tensor; e?: Tensor };
-      const y = model.apply(h, inputs as unknown as GraphInputs, e);
+      const y = model.apply(h, graphInputs(inputs), e);
       return { y_h: y.h, ...(y.e && { y_e: y.e }) };
     });
     compareAll(file, "eval.", results);
@@ -94,14 +94,14 @@ async function compareNetwork(file: GoldenCase, model: GraphTransformer, batch: 
   const signed = batch.positions ? { ...batch, positions: flipped(batch.positions, file.take("sign_flip")) } : batch;
   const results = await runOnce(signed, (inputs) =>
     training(() => {
-      const out = model.apply(inputs as unknown as GraphInputs);
+      const out = model.apply(inputs);
       const loss = lossOf(file, out, target);
       return { "train.out": out, "train.loss": loss, ...namedGradients(loss, model) };
     }),
   );
   compareAll(file, "", results);
   compareAll(file, "after.", await statistics(model));
-  const { out } = await runOnce(batch, (inputs) => ({ out: model.apply(inputs as unknown as GraphInputs) }));
+  const { out } = await runOnce(batch, (inputs) => ({ out: model.apply(inputs) }));
   file.compare("eval.out", out as NDArray);
 }
 
@@ -216,6 +216,7 @@ async function statistics(model: AnyModule): Promise<Arrays> {
 const sizesOf = (file: GoldenCase): number[] => JSON.parse(file.text("graph_sizes")) as number[];
 
 const given = (file: GoldenCase): Arrays => ({
+  nodes: file.take("graph_id"), // a layer alone does not read it
   src: file.take("src"),
   dst: file.take("dst"),
   graph: file.take("graph_id"),
