@@ -1,7 +1,7 @@
 /** Graphs as data: made, batched, and placed. */
 export { type BatchOptions, batchGraphs, type GraphBatch, padGraphs } from "./batch.js";
 export { type EdgeListOptions, parseEdgeList } from "./edge-list.js";
-export { batchFor, placeGraph } from "./for-model.js";
+export { batchFor, type ModelBatchOptions, placeGraph } from "./for-model.js";
 export {
   completeGraph,
   type Graph,
