@@ -1,7 +1,7 @@
 // Trains every variant of the graph transformer on small CLUSTER graphs and prints a table: node accuracy by seed, and
 // the training loss after 50 steps. After npm run build: node scripts/graph-transformer-runs.js [seeds] [steps]
 import "../dist/index.js";
-import { graphScale, graphVariants, trainOnClusters } from "../dist/studies/graph-transformer.js";
+import { graphScale, graphVariants, trainOnClusters } from "../dist/studies/graph-clusters.js";
 
 const [seeds = 2, steps = graphScale.steps] = process.argv.slice(2).map(Number);
 const fixed = (numbers) => numbers.map((x) => x.toFixed(3)).join("  ");

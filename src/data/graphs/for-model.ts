@@ -40,7 +40,7 @@ export function batchFor(
 ): GraphBatch {
   const placed = graphs.map((graph) => placeGraph(graph, options));
   for (const [i, graph] of placed.entries()) checkTables(options, graph, `graph ${i}`);
-  if (training && usesBatchNorm(options)) checkCounts(options, placed);
+  if (training && placed.length > 0 && usesBatchNorm(options)) checkCounts(options, placed);
   return layout === "padded" ? padGraphs(placed, pad && { nodes: pad.nodes }) : batchGraphs(placed, pad && { pad });
 }
 
