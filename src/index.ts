@@ -1,7 +1,15 @@
 /** layerwise for Node: everything that works everywhere, and what needs a file system. */
 export * as adapt from "./adapt/node.js";
 export { type Choice, type ChoiceAccuracy, Evaluator, type TextLoss } from "./applications/evaluation.js";
-export { type ExportFilesOptions, exportFolder } from "./applications/export-files.js";
+export {
+  type ExportFilesOptions,
+  exportFolder,
+  type FileVerification,
+  verifyExport,
+  writeOnnx,
+} from "./applications/export-files.js";
+export { type ExportOnnxOptions, exportOnnx, type OnnxExport } from "./applications/export-program.js";
+export { readOnnx } from "./applications/onnx-files.js";
 export { type OpenedCheckpoint, openCheckpoint } from "./applications/open-checkpoint.js";
 export { type Finish, TextGenerator, type TextOptions } from "./applications/text-generation.js";
 export * from "./browser.js";

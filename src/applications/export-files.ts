@@ -1,20 +1,19 @@
 /** Exported models as folders: `config.json`, tokenizer, `onnx/model*.onnx` and, for large ones, `*.onnx_data`. */
-import { mkdir } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { create, toBinary } from "@bufbuild/protobuf";
-import {
-  type GraphProto,
-  type ModelProto,
-  ModelProtoSchema,
-  StringStringEntryProtoSchema,
-  type TensorProto,
-  TensorProto_DataLocation,
-} from "../compile/onnx/onnx_pb.js";
+import { create } from "@bufbuild/protobuf";
+import { StringStringEntryProtoSchema, type TensorProto, TensorProto_DataLocation } from "../compile/onnx/onnx_pb.js";
 import { writeAtomically, writeFully } from "../data/disk.js";
 import { writeJson } from "../data/json-file.js";
-import { copyCompanions, fromPretrained } from "../data/pretrained-files.js";
+import { copyCompanions } from "../data/pretrained-files.js";
+import { encodeOnnx, type OnnxVerification, verifyOnnx } from "../inspect/index.js";
 import { configOf } from "../models/index.js";
-import { type ExportedModel, type ExportType, exportLanguageModel, exportTypes } from "./export-onnx.js";
+import type { CompileOptions } from "../runtime/index.js";
+import { fail } from "../tensor/index.js";
+import { exportLanguageModel } from "./export-onnx.js";
+import { bytesOf, type ExportType, exportTypes, type OnnxExport } from "./export-program.js";
+import { readOnnx } from "./onnx-files.js";
+import { openCheckpoint } from "./open-checkpoint.js";
 
 export interface ExportFilesOptions {
   readonly dtypes?: readonly ExportType[];
@@ -23,18 +22,18 @@ export interface ExportFilesOptions {
   readonly onFile?: (path: string, bytes: number) => void;
 }
 
-/** Export a checkpoint folder to another folder that transformers.js loads as it is. */
+/** Export a checkpoint folder, or an adapter's merged into its base, to another folder that transformers.js loads as it is. */
 export async function exportFolder(from: string, to: string, options: ExportFilesOptions = {}): Promise<void> {
-  const { dtypes = ["fp32"], maxInlineBytes = 1e9, onFile } = options;
-  const model = await fromPretrained(from);
+  const { dtypes = ["fp32"] } = options;
+  const { model, base, tokenizer } = await openCheckpoint(from);
   await mkdir(join(to, "onnx"), { recursive: true });
   const external: Record<string, boolean> = {};
   for (const dtype of dtypes) {
     const exported = await exportLanguageModel(model, { dtype });
     const name = `model${exportTypes[dtype]}.onnx`;
-    external[name] = await writeModel(exported, join(to, "onnx", name), maxInlineBytes, onFile);
+    external[name] = await writeOnnx(exported, join(to, "onnx", name), options);
   }
-  await copyCompanions(from, to);
+  for (const folder of new Set([base, tokenizer])) await copyCompanions(folder, to);
   const config = configOf(model);
   const data = Object.fromEntries(Object.entries(external).filter(([, isExternal]) => isExternal));
   const whole =
@@ -42,20 +41,24 @@ export async function exportFolder(from: string, to: string, options: ExportFile
   await writeJson(join(to, "config.json"), whole);
 }
 
-/** Whether weights went to a file of their own. */
-async function writeModel(
-  { model, weights }: ExportedModel,
+/**
+ * Write an exported model; weights of more than `maxInlineBytes` go to `<path>_data` beside it. Each file is whole under its
+ * name or not there. Gives whether weights went to a file of their own.
+ */
+export async function writeOnnx(
+  { model, weights }: OnnxExport,
   path: string,
-  limit: number,
-  onFile: ExportFilesOptions["onFile"],
+  { maxInlineBytes = 1e9, onFile }: Pick<ExportFilesOptions, "maxInlineBytes" | "onFile"> = {},
 ): Promise<boolean> {
-  const bytes = weights.reduce((sum, { rawData }) => sum + rawData.length, 0);
-  const isExternal = bytes > limit;
-  const initializer = isExternal ? await writeExternal(weights, `${path}_data`) : weights;
-  if (isExternal) onFile?.(`${path}_data`, bytes);
-  const graph = model.graph as GraphProto;
-  const whole: ModelProto = { ...model, graph: { ...graph, initializer: [...graph.initializer, ...initializer] } };
-  const encoded = toBinary(ModelProtoSchema, whole);
+  const { initializer } = model.graph;
+  const [own, rest] = [
+    initializer.filter(({ name }) => weights.has(name)),
+    initializer.filter(({ name }) => !weights.has(name)),
+  ];
+  const isExternal = bytesOf(own) > maxInlineBytes;
+  const placed = isExternal ? await writeExternal(own, `${path}_data`) : own;
+  if (isExternal) onFile?.(`${path}_data`, bytesOf(own));
+  const encoded = encodeOnnx({ ...model, graph: { ...model.graph, initializer: [...rest, ...placed] } });
   await writeAtomically(path, (handle) => writeFully(handle, encoded));
   onFile?.(path, encoded.length);
   return isExternal;
@@ -85,4 +88,30 @@ async function writeExternal(weights: readonly TensorProto[], path: string): Pro
     }
   });
   return placed;
+}
+
+export interface FileVerification extends OnnxVerification {
+  readonly path: string;
+}
+
+/**
+ * Hold exported files against the probes they carry, on this engine: one ONNX file, or all of a folder's `onnx/`.
+ *
+ * @throws LayerwiseError "file" where there is none, one is broken or carries no probe.
+ */
+export async function verifyExport(path: string, options: CompileOptions = {}): Promise<FileVerification[]> {
+  const verified: FileVerification[] = [];
+  for (const file of await onnxFilesOf(path))
+    verified.push({ path: file, ...(await verifyOnnx(await readOnnx(file), options, file)) });
+  return verified;
+}
+
+async function onnxFilesOf(path: string): Promise<string[]> {
+  if (path.endsWith(".onnx")) return [path];
+  for (const folder of [join(path, "onnx"), path]) {
+    const names = await readdir(folder).catch(() => []);
+    const found = names.filter((name) => name.endsWith(".onnx")).sort();
+    if (found.length > 0) return found.map((name) => join(folder, name));
+  }
+  return fail("file", `${path}: expected an ONNX file, or a folder that layerwise export wrote`);
 }

@@ -3,29 +3,11 @@
  * `position_ids` and `past_key_values.N.key` / `.value`, outputs `logits` and `present.N.key` / `.value`, of any batch
  * and length.
  */
-import type { GraphProto, ModelProto, TensorProto } from "../compile/onnx/onnx_pb.js";
 import type { GPT } from "../models/index.js";
 import { type Attention, type KeyValueCache, unreachable } from "../nn/index.js";
 import { type DynamicInput, dynamicModel } from "../runtime/dynamic.js";
-import { concat, fail, type NDArray, type Tensor, where } from "../tensor/index.js";
-import { type WeightBits, withWeights } from "./quantized-weights.js";
-
-/** As transformers.js calls them: its `dtype`, and what it adds to the file's name. */
-export const exportTypes = { fp32: "", fp16: "_fp16", q8: "_quantized", q4: "_q4" } as const;
-export type ExportType = keyof typeof exportTypes;
-
-const weightKinds: Record<ExportType, "float32" | "float16" | WeightBits> = {
-  fp32: "float32",
-  fp16: "float16",
-  q8: 8,
-  q4: 4,
-};
-
-export interface ExportedModel {
-  /** Without its weights. */
-  readonly model: ModelProto;
-  readonly weights: readonly TensorProto[];
-}
+import { concat, fail, NDArray, type Tensor, where } from "../tensor/index.js";
+import { type ExportType, finish, type OnnxExport } from "./export-program.js";
 
 export interface ExportOptions {
   readonly dtype?: ExportType;
@@ -34,7 +16,7 @@ export interface ExportOptions {
 }
 
 /** Throws where the model depends on the size of its input in a way that one graph cannot have. */
-export async function exportLanguageModel(model: GPT, options: ExportOptions = {}): Promise<ExportedModel> {
+export async function exportLanguageModel(model: GPT, options: ExportOptions = {}): Promise<OnnxExport> {
   const { dtype = "fp32", maxLength = Math.min(model.config.context, 8192) } = options;
   const layers = attentionLayers(model);
   const past = layers.flatMap(({ kvHeads, headWidth }, l) =>
@@ -56,15 +38,13 @@ export async function exportLanguageModel(model: GPT, options: ExportOptions = {
     sums,
     "model",
   );
-  const values = new Map<string, NDArray>();
-  for (const [variable, name] of lowered.variables) values.set(name, await variable.data());
-  const graph = lowered.model.graph as GraphProto;
-  const whole = withWeights(
-    { ...graph, input: graph.input.filter(({ name }) => !values.has(name)) },
-    values,
-    weightKinds[dtype],
-  );
-  return { model: { ...lowered.model, graph: whole.graph }, weights: whole.weights };
+  return finish(lowered, dtype, {
+    dims: { batch_size: 1, sequence_length: 5, past_sequence_length: 2, total_sequence_length: 7 },
+    inputs: new Map([
+      ["attention_mask", NDArray.from([1, 1, 1, 1, 1, 1, 1], "int64", [1, 7])],
+      ["position_ids", NDArray.from([2, 3, 4, 5, 6], "int64", [1, 5])],
+    ]),
+  });
 }
 
 function attentionLayers(model: GPT): Attention[] {

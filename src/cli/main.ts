@@ -8,12 +8,14 @@ import { registerGenerate } from "./generate.js";
 import { registerGolden } from "./golden.js";
 import { registerInfo } from "./info.js";
 import { registerInit } from "./init.js";
+import { registerInspect } from "./inspect.js";
 import { registerPapers } from "./papers.js";
 import { registerRuns } from "./runs.js";
 import { registerServe } from "./serve.js";
 import { registerStudies } from "./study.js";
 import { registerTokenizer } from "./tokenizer.js";
 import { registerTrain } from "./train.js";
+import { registerVerify } from "./verify.js";
 
 const { version, description } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -38,8 +40,10 @@ registerTrain(program);
 registerRuns(program);
 registerTokenizer(program);
 registerInfo(program);
+registerInspect(program);
 registerEvaluate(program);
 registerExport(program);
+registerVerify(program);
 registerGenerate(program);
 registerServe(program);
 

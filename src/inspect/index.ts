@@ -1,4 +1,7 @@
 export { type DropEffect, dropEffect, type Metric } from "./drop-effect.js";
+export { type Finding, type Inspectable, inspectable, inspectModel, type TensorKind } from "./inspect-model.js";
+export { axisNames, inspectOnnx, type OnnxInput, type OnnxInputOptions, onnxInputs, runOnnx } from "./inspect-onnx.js";
+export { type LayerCurve, layerCurves } from "./layer-curves.js";
 export {
   type DiagnosticsOptions,
   diagnosticsCsv,
@@ -7,6 +10,9 @@ export {
   layerDiagnostics,
 } from "./layer-diagnostics.js";
 export { gradNormByLayer, type LayerStatistics, layerStatistics, residualStats } from "./layer-statistics.js";
+export { type LogitLens, logitLens } from "./logit-lens.js";
+export { type ExternalPlace, withValuesInside } from "./onnx-external.js";
+export { type OnnxVerification, verifyOnnx, withProbe } from "./onnx-probe.js";
 export {
   type AngularOptions,
   angularDistance,
@@ -17,3 +23,14 @@ export {
   type TokenChoice,
 } from "./similarity.js";
 export type { Batch, ResidualStack } from "./stack.js";
+export {
+  decodeOnnx,
+  encodeOnnx,
+  matchingValues,
+  type OnnxKind,
+  type OnnxModel,
+  type OnnxValue,
+  onnxValues,
+  tapOnnx,
+} from "./tap-onnx.js";
+export { rowNorms, type TensorStatistics, tensorStatistics } from "./tensor-statistics.js";

@@ -27,6 +27,11 @@ function figureProblem(figure: Figure): string | undefined {
       for (const { name, values } of figure.panels)
         if (values.length !== figure.rows.length || values.some((row) => row.length !== figure.columns.length))
           return `${name}: expected ${figure.rows.length} rows of ${figure.columns.length} values`;
+      for (const [names, places] of [
+        [figure.columnNames, figure.columns],
+        [figure.rowNames, figure.rows],
+      ] as const)
+        if (names && names.length !== places.length) return `${names.length} names for ${places.length} places`;
       return undefined;
     case "angular-heat-map":
       for (const { name, values } of figure.panels)

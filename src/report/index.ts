@@ -7,6 +7,7 @@ export { interval } from "./figures/interval.js";
 export { type FigureSize, lines } from "./figures/lines.js";
 export { sparkline } from "./figures/sparkline.js";
 export { formatDuration, formatMeasurement, formatNumber, formatP } from "./format.js";
+export { type InspectReport, inspectReport } from "./inspect-page.js";
 export { reportHtml } from "./page.js";
 export { createPalette, type Palette } from "./palette.js";
 export { runsReport } from "./runs-page.js";

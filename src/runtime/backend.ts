@@ -28,6 +28,8 @@ export interface SessionOptions {
   readonly onDevice: readonly string[];
   /** File prefix for the engine's own profile, if one is wanted. */
   readonly profile?: string;
+  /** The model is another program's, for any operation set: it is run as it is. */
+  readonly asIs?: boolean;
 }
 
 export interface Session {

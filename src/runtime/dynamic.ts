@@ -38,15 +38,19 @@ export type AxisSums = Readonly<Record<string, readonly string[]>>;
 const primes = [11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79];
 const examples = 3;
 
+/** How long an axis can get: `{ length: 1024 }`. Needed where a table of numbers has a row for every place. */
+export type LongestAxes = Readonly<Record<string, number>>;
+
 /** Throws a "trace" error where something depends on a size in a way that no product of axes explains. */
 export function dynamicModel(
   fn: (inputs: never) => Outputs,
   inputs: Readonly<Record<string, DynamicInput>>,
   sums: AxisSums = {},
   title = "model",
+  longest: LongestAxes = {},
 ): DynamicModel {
   const sizes = exampleSizes(inputs, sums);
-  const lowered = sizes.map((size) => {
+  const loweredAt = (size: Sizes) => {
     const feeds = Object.fromEntries(
       Object.entries(inputs).map(([name, { dtype, shape }]) => [
         name,
@@ -56,14 +60,31 @@ export function dynamicModel(
     const { outputs, updates, results } = traceProgram(fn, feeds, true);
     if (updates.size > 0) fail("trace", "export: the function assigns variables; a model for inference must not");
     return lower(new Map(results.map((name) => [name, outputs.get(name) as Tensor])), title, "cpu");
-  });
+  };
+  const lowered = sizes.map(loweredAt);
   const [first] = lowered as [(typeof lowered)[0]];
   if (first.random.length > 0) fail("trace", "export: the model draws random numbers; export it for inference");
   const graphs = lowered.map(({ model }) => model.graph as GraphProto);
-  return { model: { ...first.model, graph: generalized(graphs, sizes, inputs) }, variables: first.variables };
+  const longestTables = new Map<string, readonly TensorProto[]>();
+  const tables: Tables = (axis) => {
+    const n =
+      longest[axis] ??
+      fail(
+        "trace",
+        `export: a table has a row for every place of the axis "${axis}"; say how long it can get: longest: { ${axis}: 1024 }`,
+      );
+    const known = longestTables.get(axis);
+    if (known) return known;
+    const found = loweredAt({ ...(sizes[0] as Sizes), [axis]: n }).model.graph?.initializer ?? [];
+    longestTables.set(axis, found);
+    return found;
+  };
+  return { model: { ...first.model, graph: generalized(graphs, sizes, inputs, tables) }, variables: first.variables };
 }
 
 type Sizes = Readonly<Record<string, number>>;
+/** The constants of the graph for the longest size of an axis. */
+type Tables = (axis: string) => readonly TensorProto[];
 
 function exampleSizes(inputs: Readonly<Record<string, DynamicInput>>, sums: AxisSums): Sizes[] {
   const names = new Set(Object.values(inputs).flatMap(({ shape }) => shape.filter((n) => typeof n === "string")));
@@ -88,6 +109,7 @@ function generalized(
   graphs: readonly GraphProto[],
   sizes: readonly Sizes[],
   inputs: Readonly<Record<string, DynamicInput>>,
+  tables: Tables,
 ): GraphProto {
   const [first] = graphs as [GraphProto];
   checkSameNodes(graphs as [GraphProto, ...GraphProto[]]);
@@ -97,7 +119,12 @@ function generalized(
   for (const [i, tensor] of first.initializer.entries()) {
     const versions = graphs.map(({ initializer: own }) => own[i] as TensorProto);
     if (versions.every((version) => sameTensor(version, tensor))) initializer.push(tensor);
-    else made.constant(tensor.name, integersOf(versions).map(terms));
+    else if (isBeginning(versions)) {
+      const { axes } = terms(versions.map(({ dims }) => Number(dims[0])));
+      const table = axes.length === 1 && tables(axes[0] as string).find((longer) => isBeginning([tensor, longer]));
+      if (!table) fail("trace", `export: no longer table begins as the constant "${tensor.name}" does`);
+      else initializer.push(made.beginning(tensor.name, table, axes[0] as string));
+    } else made.constant(tensor.name, integersOf(versions).map(terms));
   }
   const rename = (list: readonly ValueInfoProto[][]): ValueInfoProto[] =>
     (list[0] as ValueInfoProto[]).map((info, i) => {
@@ -136,6 +163,18 @@ const sameTensor = (a: TensorProto, b: TensorProto): boolean =>
   a.dims.every((n, i) => n === b.dims[i]) &&
   a.rawData.length === b.rawData.length &&
   a.rawData.every((byte, i) => byte === b.rawData[i]);
+
+/** Whether a table is longer in some examples and the same as far as it goes: positions, angles. */
+function isBeginning(versions: readonly TensorProto[]): boolean {
+  const [shortest, ...others] = [...versions].sort((a, b) => a.rawData.length - b.rawData.length) as [TensorProto];
+  const sameKind = ({ dataType, dims }: TensorProto) =>
+    dataType === shortest.dataType &&
+    dims.length === shortest.dims.length &&
+    dims.every((n, axis) => axis === 0 || n === shortest.dims[axis]);
+  const begins = ({ rawData }: TensorProto) => shortest.rawData.every((byte, i) => byte === rawData[i]);
+  const grows = others.every(({ dims }) => (dims[0] ?? 0n) > (shortest.dims[0] ?? 0n));
+  return shortest.dims.length > 0 && grows && others.every((other) => sameKind(other) && begins(other));
+}
 
 /** The entries of the same constant in all examples: one triple for each place. */
 function integersOf(versions: readonly TensorProto[]): number[][] {
@@ -184,6 +223,14 @@ class SizeNodes {
   constant(name: string, terms: readonly Term[]): void {
     const parts = terms.map((term) => this.#term(term));
     this.nodes.push(encodeNode(`sizes/${name}`, "Concat", parts, [name], { axis: 0 }));
+  }
+
+  /** The first rows of a table, as many as an axis has places; gives the table. */
+  beginning(name: string, table: TensorProto, axis: string): TensorProto {
+    const from = `${name}/table`;
+    const start = this.#number(0);
+    this.nodes.push(encodeNode(`sizes/${name}`, "Slice", [from, start, this.#axis(axis), start], [name]));
+    return { ...table, name: from };
   }
 
   #term({ factor, axes }: Term): string {

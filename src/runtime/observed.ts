@@ -23,7 +23,8 @@ export function observedTensors(trace: Trace, outputs: Iterable<Tensor>): Map<st
   return found;
 }
 
-function* operationPoints(nodes: readonly Node[]): Generator<readonly [string, Tensor]> {
+/** Operations inside modules as `path/name`, the second of a name as `path/name#1`. */
+export function* operationPoints(nodes: readonly Node[]): Generator<readonly [string, Tensor]> {
   const counts = new Map<string, number>();
   for (const { path, operation, outputs } of nodes) {
     if (path === "") continue;

@@ -1,6 +1,6 @@
 /** An array that an ONNX Runtime engine holds: on the host, or in device memory. */
 import type { Tensor as OrtTensor } from "onnxruntime-common";
-import { type DeviceArray, type DType, NDArray, type Shape, type TypedArray } from "../tensor/index.js";
+import { type DeviceArray, type DType, dtypes, fail, NDArray, type Shape, type TypedArray } from "../tensor/index.js";
 
 /** Whoever drops a model need not give back its device memory: that happens when its arrays are collected. */
 const forgotten = new FinalizationRegistry<() => void>((free) => free());
@@ -34,6 +34,7 @@ export class OrtArray implements DeviceArray {
   async read(): Promise<NDArray> {
     const { tensor, shape } = this;
     const dtype = tensor.type as DType;
+    if (!dtypes.includes(dtype)) return widened(tensor);
     if (!isOnDevice(tensor)) return new NDArray(rawHalves(dtype, (tensor.data as TypedArray).slice()), shape, dtype);
     this.#reading ??= this.#downloaded();
     return new NDArray(rawHalves(dtype, (await this.#reading).slice()), shape, dtype);
@@ -66,6 +67,14 @@ export class OrtArray implements DeviceArray {
     this.released = true;
     this.drop();
   }
+}
+
+/** Programs of ours give none of these types; models of others may. */
+function widened({ type, data, dims }: OrtTensor): NDArray {
+  if (type === "int16" || type === "uint16") return NDArray.from(data as Uint16Array, "int32", dims);
+  if (type === "uint32" || type === "uint64")
+    return new NDArray(BigInt64Array.from(data as BigUint64Array, BigInt), dims, "int64");
+  return fail("dtype", `an output is ${type}, which no array here can hold`);
 }
 
 /** Hosts with a Float16Array hand it out; we keep the 16 bits. */

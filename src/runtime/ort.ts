@@ -55,7 +55,10 @@ export function ortBackend(host: OrtHost): Backend {
       holds(dtype) && data.length > 0
         ? array(await copy(tensorOf(data, shape, dtype), "gpu-buffer"))
         : array(tensorOf(data.slice(), shape, dtype)),
-    createSession: async (model, options) => ortSession(await createOrtSession(host, model, options), host, array),
+    createSession: async (model, options) => {
+      const own = { ...host, stops: host.stops && !options.asIs };
+      return ortSession(await createOrtSession(own, model, options), own, array);
+    },
   };
   return backend;
 }

@@ -112,6 +112,11 @@ export interface HeatMapFigure extends FigureText {
   /** Where the columns are on x (steps), ascending; where the rows are on y (layers). */
   readonly columns: readonly number[];
   readonly rows: readonly number[];
+  /** What to write at columns and rows instead of numbers, one each: the tokens of a text. */
+  readonly columnNames?: readonly string[];
+  readonly rowNames?: readonly string[];
+  /** The first row on top, as a matrix is written (default: at the bottom, as layers are stacked). */
+  readonly downward?: boolean;
   readonly panels: readonly Panel[];
 }
 

@@ -6,6 +6,8 @@ import { spawn } from "node:child_process";
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { afterAll, expect, it } from "vitest";
+import { TextGenerator } from "../../src/applications/text-generation.js";
+import { chromium, withBrowser } from "../support/browser.js";
 
 const root = join(import.meta.dirname, "../..");
 mkdirSync(join(root, "runs"), { recursive: true });
@@ -32,7 +34,8 @@ const blocksOf = (path: string): Block[] =>
   );
 
 function run(command: string, args: readonly string[], cwd: string): Promise<{ code: number | null; output: string }> {
-  const env = { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}` };
+  const path = [bin, join(root, "node_modules/.bin"), process.env.PATH].join(delimiter);
+  const env = { ...process.env, PATH: path };
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd, env });
     let output = "";
@@ -122,4 +125,78 @@ it("fine-tune a checkpoint", async () => {
   expect(program).toMatch(/^200 \d+\.\d+\n4\n$/m);
   expect(readdirSync(join(folder, "models/tuned"))).toContain("tokenizer.json");
   expect(readdirSync(join(folder, "web/tuned/onnx"))).toEqual(["model_q4.onnx"]);
+});
+
+it("look inside it", async () => {
+  const folder = workFolder("look");
+  for (const name of ["encoder.onnx", "inputs.safetensors"])
+    cpSync(join(root, "test/golden/onnx", name), join(folder, name));
+  const outputs = await follow("look-inside-it.md", folder, (text) => text);
+  const [list = "", activations = "", statistics = "", gradients = "", attention = "", lens = "", , foreign = ""] =
+    outputs;
+  expect(list).toMatch(/^model\.layers\.\*\.mlp +output/m);
+  expect(activations).toContain("model.layers.1.mlp:out[0, -1]  float32[32]");
+  expect(activations).toContain("model.layers.0.mlp.up_proj.weight  float32[48, 32]");
+  expect(statistics).toMatch(/tokens exceed the model's context[\s\S]*^model\.layers\.1\.mlp:out/m);
+  expect(gradients).toContain("grad(model.layers.1.mlp.down_proj.weight)");
+  expect(attention).toMatch(/^<\|begin_of_… █$/m);
+  expect(lens).toMatch(/^layer 1 /m);
+  expect(readdirSync(folder)).toEqual(
+    expect.arrayContaining(["look.html", "look.safetensors", "look.csv", "tapped.onnx"]),
+  );
+  expect(foreign).toMatch(/^\/layers\.0\/Softmax_output_0 {2}float32\[1, 8, 8\]$/m);
+  expect(outputs.at(-1)).toContain("/layers.0/Softmax_output_0 [ 2, 5, 5 ]");
+});
+
+it.runIf(chromium)("ship it to a web page", async () => {
+  const folder = workFolder("page");
+  mkdirSync(join(folder, "web"));
+  // As in a project of its own, where the package is installed and no paths lead to its sources.
+  writeFileSync(join(folder, "tsconfig.json"), "{}");
+  writeFileSync(join(folder, "package.json"), `{"type":"module"}`);
+  for (const name of ["package.json", "dist"])
+    cpSync(join(root, name), join(folder, "node_modules/layerwise", name), { recursive: true });
+  await follow("ship-it-to-a-web-page.md", folder, (text) => text);
+  for (const name of ["index.html", "main.js", "copy-runtime.mjs", "serve.mjs"])
+    expect(readFileSync(join(folder, "web", name), "utf8"), name).toBe(
+      readFileSync(join(root, "examples/web-page", name), "utf8"),
+    );
+  const expected = await TextGenerator.open(join(folder, "models/tiny-chat"));
+  const { text } = await expected.complete("2+2", { maxNewTokens: 60, temperature: 0 });
+  await expected.release();
+  const server = spawn(process.execPath, ["web/serve.mjs"], { cwd: folder, env: { ...process.env, PORT: "0" } });
+  try {
+    const address = await new Promise<string>((resolve) =>
+      server.stdout.once("data", (line) => resolve(String(line).trim())),
+    );
+    await withBrowser(async (page) => {
+      const problems: string[] = [];
+      page.on("pageerror", (error) => problems.push(String(error)));
+      await page.goto(address);
+      const written = async (engine: string) => {
+        await page.selectOption("#engine", engine);
+        await page.click("#go");
+        await page.waitForFunction(() =>
+          /Done|wrong|cannot|not/.test(document.querySelector("#status")?.textContent ?? ""),
+        );
+        expect(await page.textContent("#status")).toMatch(/^Done in/);
+        return (await page.textContent("#text")) ?? "";
+      };
+      // By the library the same text as in Node; by the other one from weights of 8 bits.
+      expect(await written("layerwise")).toBe(`2+2${text}`);
+      expect((await written("transformers")).startsWith("2+2")).toBe(true);
+      expect((await page.textContent("#text"))?.length).toBeGreaterThan(3);
+      // By keyboard alone: the form is sent, and stopped.
+      expect(await page.getByRole("button", { name: "Stop" }).isDisabled()).toBe(true);
+      await page.route("**/config.json", (route) => route.fulfill({ status: 503 }));
+      await page.reload();
+      await page.selectOption("#engine", "layerwise");
+      await page.click("#go");
+      await page.waitForSelector("#status.wrong");
+      expect(await page.textContent("#status")).toMatch(/config\.json: the server answers 503/);
+      expect(problems).toEqual([]);
+    });
+  } finally {
+    server.kill();
+  }
 });

@@ -72,6 +72,16 @@ export async function bundled(): Promise<string> {
   return (outputFiles[0] as { text: string }).text;
 }
 
+/** A fresh page of the browser of this machine. */
+export async function withBrowser<T>(task: (page: Page) => Promise<T>, extra: readonly string[] = []): Promise<T> {
+  const browser = await driver.launch({ executablePath: chromium as string, args: [...flags, ...extra] });
+  try {
+    return await task(await browser.newPage());
+  } finally {
+    await browser.close();
+  }
+}
+
 export interface PageOptions {
   readonly webgpu?: boolean;
   /** Served with the headers that give WebAssembly its threads (default true). */

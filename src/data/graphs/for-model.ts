@@ -21,7 +21,7 @@ export function placeGraph(
 export interface ModelBatchOptions extends BatchOptions {
   /**
    * "lists": side by side; "padded": one graph a row, `pad.nodes` being the nodes of one graph. The numbers are the same.
-   * Lists take memory by edges, rows by the largest graph squared, and are several times as fast for small graphs.
+   * Lists take memory by edges, rows by the largest graph squared; a step on graphs of some 40 nodes takes rows half the time.
    * Default "lists", and for full attention, which needs them, "padded".
    */
   readonly layout?: "lists" | "padded";

@@ -23,6 +23,10 @@ export interface GridAxis {
   /** One more than there are columns or rows. */
   readonly edges: readonly number[];
   readonly axis: ResolvedAxis;
+  /** Room for what is written at it, in pixels, where that is more than a number. */
+  readonly room?: number;
+  /** The first row on top. */
+  readonly downward?: boolean;
 }
 
 export function drawGrid(grid: Grid, size: FigureSize & { readonly height: number }, alternative: Alternative): string {
@@ -37,16 +41,20 @@ export function drawGrid(grid: Grid, size: FigureSize & { readonly height: numbe
       height,
       marginTop: 28,
       marginRight: 10,
-      marginBottom: 40,
-      marginLeft: 44,
+      marginBottom: 40 + (x.room ?? 0),
+      marginLeft: 44 + (y.room ?? 0),
       x: { type: "linear", domain: ends(x.edges) },
-      y: { type: "linear", domain: ends(y.edges) },
+      y: { type: "linear", domain: ends(y.edges), reverse: y.downward ?? false },
       color: { type: "identity" },
       marks: [
         ...panelName(panel, palette),
         cells(grid),
-        Plot.axisX(x.axis.ticks, { ...quiet, ...label(x, 36) }),
-        Plot.axisY(y.axis.ticks, { ...quiet, ...label(y, 38) }),
+        Plot.axisX(x.axis.ticks, {
+          ...quiet,
+          ...label(x, 36 + (x.room ?? 0)),
+          ...(x.room !== undefined && { tickRotate: -90 }),
+        }),
+        Plot.axisY(y.axis.ticks, { ...quiet, ...label(y, 38 + (y.room ?? 0)) }),
       ],
     },
     alternative,

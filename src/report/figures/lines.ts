@@ -28,8 +28,10 @@ interface Curve {
 export function lines(figure: LinesFigure, size: FigureSize): string {
   const { width, height = Math.round(Math.max(260, width * 0.4)), palette = createPalette() } = size;
   const curves = figure.series.map((series) => curve(series, figure.smooth ?? 1, width));
-  const x = resolveAxis(figure.x, finite(figure.series.flatMap((s) => s.runs.flatMap((r) => r.x))), {
+  const places = finite(figure.series.flatMap((s) => s.runs.flatMap((r) => r.x)));
+  const x = resolveAxis(figure.x, places, {
     exact: true,
+    integers: places.every(Number.isInteger),
     ticks: width < 500 ? 4 : 8,
   });
   const drawn = curves.flatMap(({ raw, mean }) => [...raw.flat(), ...mean]).map(([, value]) => value);
