@@ -1,5 +1,20 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
-import { compile, grad, graphs, NDArray, nn, optim, type Tensor, training } from "../../src/index.js";
+import {
+  compile,
+  exportOnnx,
+  grad,
+  graphs,
+  NDArray,
+  nn,
+  optim,
+  type Tensor,
+  training,
+  writeOnnx,
+} from "../../src/index.js";
 import { relativeError } from "../../src/studies/golden/case.js";
 
 const { graph, batchFor } = graphs;
@@ -176,6 +191,35 @@ describe("a graph transformer", () => {
     const resumed: number[] = [];
     for (let i = 30; i < 60; i++) resumed.push((await second.step(batch)).loss.item());
     expect(resumed).toEqual(losses.slice(30));
+  });
+
+  it("is one ONNX file for graphs of any number and size", async () => {
+    const model = nn.graphTransformer({ ...base, edgeTypes: 2, task: "graph", posEnc: { kind: "laplacian", k: 2 } });
+    const [n, m, count] = ["nodes", "edges", "graphs"] as const;
+    const axes = { src: [m], dst: [m], graph: [n], nodes: [n], edges: [m], sizes: [count], positions: [n, 2] };
+    const inputs = Object.fromEntries(
+      Object.entries(axes).map(([name, shape]) => {
+        const dtype = name === "sizes" || name === "positions" ? ("float32" as const) : ("int32" as const);
+        return [name, { dtype, shape }];
+      }),
+    );
+    const probe = { inputs: new Map(Object.entries(batchFor(model, small))), dims: { nodes: 9, edges: 13, graphs: 3 } };
+    const folder = await mkdtemp(join(tmpdir(), "graph-export-"));
+    const path = join(folder, "graphs.onnx");
+    await writeOnnx(await exportOnnx((given) => model.apply(given), inputs, { probe }), path);
+    const session = await InferenceSession.create(path);
+    for (const list of [small, small.slice(2), [...small, ...small]]) {
+      const batch = batchFor(model, list);
+      const feeds = Object.entries(batch).map(
+        ([name, { data, dtype, shape }]) =>
+          [name, new OrtTensor(dtype as "float32", data as Float32Array, [...shape])] as const,
+      );
+      const { output } = await session.run(Object.fromEntries(feeds));
+      const expected = (await infer(model, batch)).toNumbers();
+      expect(relativeError(Array.from(output?.data as Float32Array), expected)).toBeLessThan(1e-5);
+    }
+    await session.release();
+    await rm(folder, { recursive: true });
   });
 
   it("has the size of the paper's: about half a million parameters", () => {

@@ -13,6 +13,7 @@ import {
   type GraphTransformer,
   type GraphTransformerOptions,
   graphTransformer,
+  type PositionEncoding,
   type Readout,
 } from "../../models/index.js";
 import { type AnyModule, type GraphNorm, graphInputs, graphTransformerLayer } from "../../nn/index.js";
@@ -181,7 +182,7 @@ function optionsOf(file: GoldenCase): GraphTransformerOptions {
       (edge.table
         ? { edgeTypes: edge.inputs }
         : { edgeFeatures: file.has("edge_feature") ? edge.inputs : "constant" })),
-    ...(file.has("p.embedding_lap_pos_enc.weight") && { posEnc: { kind: "laplacian", k: file.number("pos_enc_dim") } }),
+    posEnc: encodingOf(file),
     signFlip: false,
     norm: normOf(file),
     residual: !("residual" in file.metadata) || file.flag("residual"),
@@ -189,6 +190,13 @@ function optionsOf(file: GoldenCase): GraphTransformerOptions {
     readout: file.text("readout") as Readout,
     outputs: file.take("train.out").shape.at(-1) as number,
   };
+}
+
+function encodingOf(file: GoldenCase): PositionEncoding {
+  if (file.has("p.embedding_lap_pos_enc.weight"))
+    return { kind: "laplacian", k: weightsOf(file, "embedding_lap_pos_enc").inputs };
+  if (!file.has("p.embedding_wl_pos_enc.weight")) return { kind: "none" };
+  return { kind: "wl", roles: weightsOf(file, "embedding_wl_pos_enc").inputs };
 }
 
 /** A table [inputs, width], or a dense layer [width, inputs] with a bias. */
@@ -236,6 +244,7 @@ const attributes = (file: GoldenCase): Arrays => ({
   ...(file.has("edge_type") && { edges: file.take("edge_type") }),
   ...(file.has("edge_feature") && { edges: file.take("edge_feature") }),
   ...(file.has("lap_pe") && { positions: file.take("lap_pe") }),
+  ...(file.has("wl_role") && { roles: file.take("wl_role") }),
 });
 
 const pairs = (file: GoldenCase, src: string, dst: string): [number, number][] => {
