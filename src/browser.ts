@@ -9,6 +9,7 @@ export {
   chatTemplate,
   chatTemplateOf,
 } from "./data/chat-template.js";
+export * as graphs from "./data/graphs/index.js";
 export { type FetchedCheckpoint, type FetchOptions, fetchPretrained } from "./data/pretrained-url.js";
 export type { RecordKind, RenderOptions } from "./data/render.js";
 export { type SampleBatch, type SampleBatchOptions, sampleBatches } from "./data/sample-batches.js";
@@ -21,3 +22,4 @@ export * as nn from "./neural.js";
 export * as optim from "./optim/index.js";
 export * from "./runtime/index.js";
 export * from "./tensor/index.js";
+export * as linalg from "./tensor/linear-algebra.js";

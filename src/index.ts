@@ -13,6 +13,7 @@ export { readOnnx } from "./applications/onnx-files.js";
 export { type OpenedCheckpoint, openCheckpoint } from "./applications/open-checkpoint.js";
 export { type Finish, TextGenerator, type TextOptions } from "./applications/text-generation.js";
 export * from "./browser.js";
+export * as graphs from "./data/graphs/node.js";
 export { fromPretrained, type SaveOptions, savePretrained } from "./data/pretrained-files.js";
 export {
   type DataRecord,

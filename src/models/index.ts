@@ -3,6 +3,14 @@ export { ExportedDecoder, type ExportedSizes } from "./generation/exported-decod
 export { type GenerateOptions, Generator } from "./generation/generator.js";
 export { type Sampler, type SamplingOptions, sampler } from "./generation/sampling.js";
 export { GPT, type GPTConfig, type GPTOptions, gpt } from "./gpt.js";
+export type { Readout } from "./graph-readout.js";
+export {
+  GraphTransformer,
+  type GraphTransformerOptions,
+  graphTransformer,
+  type PositionEncoding,
+  randomSignFlip,
+} from "./graph-transformer.js";
 export * from "./pretrained/index.js";
 export * from "./vision/residual-blocks.js";
 export * from "./vision/resnet.js";

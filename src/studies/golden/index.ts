@@ -7,6 +7,7 @@ import { type Check, GoldenCase } from "./case.js";
 import { diagnostics } from "./diagnostics.js";
 import { encoderBlock } from "./encoder-block.js";
 import { gpt2 } from "./gpt2.js";
+import { graphTransformerKinds } from "./graph-transformer.js";
 import { ibnNet } from "./ibn-net.js";
 import { languageModel } from "./language-model.js";
 import { layerNormCases } from "./layer-norm.js";
@@ -29,6 +30,7 @@ const kinds: Readonly<Record<string, readonly GoldenKind[]>> = {
   "mix-ln": placements,
   "layer-norm-scaling": placements,
   "layer-norm": [layerNormCases],
+  "graph-transformer": graphTransformerKinds,
   "pre-rms-norm": [normFunctions, gpt2, patchClassifier],
   "ibn-net": ibnNet,
   "weight-compander": weightCompander,

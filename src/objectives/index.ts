@@ -1,0 +1,2 @@
+/** What is minimised, and scores beside it. */
+export * from "./balanced-cross-entropy.js";
