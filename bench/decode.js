@@ -68,7 +68,6 @@ export async function decodeBench({ rounds, cache, python, threads, environment 
   mkdirSync(folder, { recursive: true });
   const model = nn.gpt({ ...size, seed: 1 });
   await savePretrained(model, join(folder, "checkpoint"));
-  const before = process.memoryUsage().rss;
   await exportFolder(join(folder, "checkpoint"), exported, { dtypes: types });
   const entries = [
     {
@@ -102,10 +101,10 @@ export async function decodeBench({ rounds, cache, python, threads, environment 
   } else process.stderr.write("PyTorch: not installed, skipped\n");
   for (const entry of entries) await entry.run();
   const rates = entries.map(() => []);
-  const memory = [];
+  const reading = [];
   for (let round = 0; round < rounds; round++) {
     process.stderr.write(`decode: round ${round + 1} of ${rounds}\n`);
-    memory.push(await memoryRate());
+    reading.push(await memoryRate());
     for (const [i, { run }] of entries.entries()) rates[i].push(await run());
   }
   // The embedding is looked up, one row of it.
@@ -117,7 +116,7 @@ export async function decodeBench({ rounds, cache, python, threads, environment 
         size.vocabulary * size.width * embedding[dtype],
     ]),
   );
-  const rate = Math.max(...memory);
+  const rate = Math.max(...reading);
   const results = entries.map(({ label, dtype }, i) => ({
     label,
     dtype,
@@ -126,10 +125,23 @@ export async function decodeBench({ rounds, cache, python, threads, environment 
     // In 16 bits the engine widens the weights once, when it loads them.
     ofByteBound: median(rates[i]) / (rate / (dtype === "fp16" ? bytes.fp32 : bytes[dtype])),
   }));
-  return { size, promptLength, newTokens, memoryRate: rate, bytes, results, residentBefore: before };
+  const memory = {
+    load: peakOf(join(folder, "checkpoint")),
+    save: peakOf(join(folder, "checkpoint"), join(folder, "saved")),
+  };
+  return { size, promptLength, newTokens, memoryRate: rate, bytes, results, memory };
 }
 
-export function decodeText({ size: s, memoryRate: rate, bytes, results }) {
+/** The most memory that loading a checkpoint (and saving it) takes beside what Node takes, over its weights. */
+function peakOf(...folders) {
+  const script = new URL("load.js", import.meta.url).pathname;
+  const { status, stdout } = spawnSync(process.execPath, [script, ...folders], { encoding: "utf8" });
+  if (status !== 0) return undefined; // no /proc here
+  const { peak, bytes } = JSON.parse(stdout);
+  return peak / bytes;
+}
+
+export function decodeText({ size: s, memoryRate: rate, bytes, results, memory }) {
   const first = (label, dtype) => results.find((r) => r.label === label && r.dtype === dtype)?.tokensPerSecond;
   return [
     "",
@@ -144,5 +156,10 @@ export function decodeText({ size: s, memoryRate: rate, bytes, results }) {
       ].filter(Boolean);
       return `${label.padEnd(22)} ${dtype.padEnd(5)} ${tokensPerSecond.toFixed(0).padStart(4)} tokens/s (${range}), ${(100 * ofByteBound).toFixed(0)} % of the byte bound (${(bytes[dtype] / 1e6).toFixed(0)} MB a token)${against.length ? `: ${against.join(", ")}` : ""}`;
     }),
+    ...(memory.load
+      ? [
+          `Loading takes ${memory.load.toFixed(2)} times the bytes of the weights at most, loading and saving ${memory.save.toFixed(2)} times`,
+        ]
+      : []),
   ];
 }

@@ -2,9 +2,11 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
+import { readJson } from "../data/json-file.js";
 import { openWeights, readConfigJson } from "../data/pretrained-files.js";
+import { openSafetensors } from "../data/safetensors-file.js";
 import { Tokenizer } from "../data/tokenizer-files.js";
-import { modelFromConfig } from "../models/index.js";
+import { isObject, modelFromConfig } from "../models/index.js";
 
 const examples = `
 Examples:
@@ -15,16 +17,50 @@ export function registerInfo(program: Command): void {
   program
     .command("info")
     .description("what a checkpoint folder holds, and what can be done with it")
-    .argument("<folder>", "checkpoint folder")
+    .argument("<folder>", "folder of a checkpoint or an adapter")
     .option("--json", "as JSON")
     .addHelpText("after", examples)
     .action(info);
 }
 
 async function info(folder: string, { json }: { readonly json?: true }): Promise<void> {
+  if (existsSync(join(folder, "adapter_config.json")) && !existsSync(join(folder, "config.json")))
+    return adapterInfo(folder, json);
   const facts = await factsOf(folder);
   if (json) process.stdout.write(`${JSON.stringify(facts, null, 2)}\n`);
   else process.stdout.write(`${text(folder.replace(/(?<=.)\/+$/, ""), facts)}\n`);
+}
+
+/** An adapter, and the checkpoint that it belongs to. */
+async function adapterInfo(folder: string, json: true | undefined): Promise<void> {
+  const config = await readJson(join(folder, "adapter_config.json"), 10_000_000);
+  const { peft_type, r, lora_alpha, target_modules, base_model_name_or_path: base } = isObject(config) ? config : {};
+  const weights = await openSafetensors(join(folder, "adapter_model.safetensors"));
+  const infos = [...weights.tensors.values()];
+  await weights.close();
+  const adapter = {
+    type: String(peft_type),
+    rank: r,
+    alpha: lora_alpha,
+    targets: target_modules,
+    parameters: infos.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
+    bytes: infos.reduce((sum, { start, end }) => sum + end - start, 0),
+    base,
+  };
+  const hasBase = typeof base === "string" && existsSync(join(base, "config.json"));
+  const facts = hasBase ? await factsOf(base) : undefined;
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ adapter, base: facts ?? null }, null, 2)}\n`);
+    return;
+  }
+  const targets = Array.isArray(target_modules) ? target_modules.join(", ") : String(target_modules);
+  const lines = [
+    `adapter        ${adapter.type}, rank ${r}, alpha ${lora_alpha}, on ${targets}`,
+    `parameters     ${amount(adapter.parameters)} in ${infos.length} tensors, ${amount(adapter.bytes)}B`,
+    `base           ${base}${hasBase ? "" : ", which is not a checkpoint folder here"}`,
+    "",
+  ];
+  process.stdout.write(`${lines.join("\n")}\n${facts ? `${text(folder.replace(/(?<=.)\/+$/, ""), facts)}\n` : ""}`);
 }
 
 async function factsOf(folder: string) {

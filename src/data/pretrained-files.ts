@@ -14,10 +14,12 @@ import {
   modelFromConfig,
   weightsOf,
 } from "../models/index.js";
+import { bytesPerElement } from "../tensor/dtype.js";
 import { fail } from "../tensor/errors.js";
 import type { NDArray } from "../tensor/ndarray.js";
+import { sizeOf } from "../tensor/shape.js";
 import { readJson, writeJson } from "./json-file.js";
-import { openSafetensors, type SafetensorsReader, writeSafetensors } from "./safetensors-file.js";
+import { type LazyTensor, openSafetensors, type SafetensorsReader, streamSafetensors } from "./safetensors-file.js";
 
 const index = "model.safetensors.index.json";
 const single = "model.safetensors";
@@ -95,7 +97,7 @@ export async function copyCompanions(from: string, to: string): Promise<void> {
 export async function savePretrained(model: GPT, folder: string, options: SaveOptions = {}): Promise<void> {
   const { maxShardBytes = 5e9, tokenizerFrom } = options;
   const config = { ...configOf(model), torch_dtype: "float32" };
-  const weights = await weightsOf(model);
+  const weights = await measured(weightsOf(model));
   await mkdir(folder, { recursive: true });
   const staged = await mkdtemp(join(folder, ".saving-"));
   try {
@@ -121,32 +123,44 @@ async function moveInto(folder: string, staged: string): Promise<void> {
   }
 }
 
-async function writeWeights(folder: string, weights: ReadonlyMap<string, NDArray>, limit: number): Promise<void> {
+/** Shapes are known only from the tensors, so each is read once for its shape and once to be written. */
+async function measured(weights: ReadonlyMap<string, () => Promise<NDArray>>): Promise<Map<string, LazyTensor>> {
+  const tensors = new Map<string, LazyTensor>();
+  for (const [name, read] of weights) {
+    const { dtype, shape } = await read();
+    tensors.set(name, { dtype, shape, read });
+  }
+  return tensors;
+}
+
+const bytesOf = ({ dtype, shape }: LazyTensor): number => sizeOf(shape) * bytesPerElement(dtype);
+
+async function writeWeights(folder: string, weights: ReadonlyMap<string, LazyTensor>, limit: number): Promise<void> {
   const shards = shardsOf(weights, limit);
-  if (shards.length === 1) return writeSafetensors(join(folder, single), weights);
+  if (shards.length === 1) return streamSafetensors(join(folder, single), weights);
   const weightMap: Record<string, string> = {};
   for (const [i, shard] of shards.entries()) {
     const file = `model-${number(i + 1)}-of-${number(shards.length)}.safetensors`;
     for (const name of shard.keys()) weightMap[name] = file;
-    await writeSafetensors(join(folder, file), shard);
+    await streamSafetensors(join(folder, file), shard);
   }
-  const total = [...weights.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+  const total = [...weights.values()].reduce((sum, tensor) => sum + bytesOf(tensor), 0);
   await writeJson(join(folder, index), { metadata: { total_size: total }, weight_map: weightMap });
 }
 
 const number = (n: number): string => String(n).padStart(5, "0");
 
 /** In order, as many to a shard as fit. */
-function shardsOf(weights: ReadonlyMap<string, NDArray>, limit: number): Map<string, NDArray>[] {
-  const shards: Map<string, NDArray>[] = [new Map()];
+function shardsOf(weights: ReadonlyMap<string, LazyTensor>, limit: number): Map<string, LazyTensor>[] {
+  const shards: Map<string, LazyTensor>[] = [new Map()];
   let bytes = 0;
-  for (const [name, array] of weights) {
-    bytes += array.data.byteLength;
-    if (bytes > limit && (shards.at(-1) as Map<string, NDArray>).size > 0) {
+  for (const [name, tensor] of weights) {
+    bytes += bytesOf(tensor);
+    if (bytes > limit && (shards.at(-1) as Map<string, LazyTensor>).size > 0) {
       shards.push(new Map());
-      bytes = array.data.byteLength;
+      bytes = bytesOf(tensor);
     }
-    (shards.at(-1) as Map<string, NDArray>).set(name, array);
+    (shards.at(-1) as Map<string, LazyTensor>).set(name, tensor);
   }
   return shards;
 }

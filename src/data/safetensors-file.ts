@@ -6,6 +6,7 @@ import { failFile, openRegular, type RegularFile, readFully, writeAtomically, wr
 import {
   checkLayout,
   decodeTensor,
+  encodeHead,
   encodeSafetensors,
   headerLength,
   type SafetensorsContent,
@@ -105,5 +106,22 @@ export async function writeSafetensors(
   await writeAtomically(path, async (handle) => {
     await writeFully(handle, head);
     for (const part of parts) await writeFully(handle, part);
+  });
+}
+
+/** A tensor that is read when its turn comes. */
+export interface LazyTensor extends Pick<NDArray, "dtype" | "shape"> {
+  read(): Promise<NDArray>;
+}
+
+/** The same from tensors that are read one after another, so that no more than one is held. */
+export async function streamSafetensors(path: string, tensors: ReadonlyMap<string, LazyTensor>): Promise<void> {
+  const { head, order } = encodeHead(tensors);
+  await writeAtomically(path, async (handle) => {
+    await writeFully(handle, head);
+    for (const name of order) {
+      const { data } = await (tensors.get(name) as LazyTensor).read();
+      await writeFully(handle, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    }
   });
 }

@@ -8,7 +8,7 @@
 import { bytesPerElement, type DType } from "../tensor/dtype.js";
 import { fail } from "../tensor/errors.js";
 import { NDArray } from "../tensor/ndarray.js";
-import { formatShape, type Shape } from "../tensor/shape.js";
+import { formatShape, type Shape, sizeOf } from "../tensor/shape.js";
 import { type Header, type HeaderEntry, maxHeaderBytes, parseHeader } from "./safetensors-header.js";
 
 export interface SafetensorsContent {
@@ -174,14 +174,24 @@ export function encodeSafetensors(
   tensors: ReadonlyMap<string, NDArray>,
   metadata: Readonly<Record<string, string>> = { format: "pt" },
 ): EncodedSafetensors {
+  const { head, order } = encodeHead(tensors, metadata);
+  const bytesOf = ({ data }: NDArray) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return { head, parts: order.map((name) => bytesOf(tensors.get(name) as NDArray)) };
+}
+
+/** What comes before the data, and the order that this is in. */
+export function encodeHead(
+  tensors: ReadonlyMap<string, Pick<NDArray, "dtype" | "shape">>,
+  metadata: Readonly<Record<string, string>> = { format: "pt" },
+): { readonly head: Uint8Array; readonly order: readonly string[] } {
   const ordered = [...tensors].sort(
     ([a, x], [b, y]) => bytesPerElement(y.dtype) - bytesPerElement(x.dtype) || (a < b ? -1 : 1),
   );
   let position = 0;
-  const members = ordered.map(([name, { dtype, shape, data }]) => {
+  const members = ordered.map(([name, { dtype, shape }]) => {
     checkName(name);
     const start = position;
-    position += data.byteLength;
+    position += sizeOf(shape) * bytesPerElement(dtype);
     return member(name, { dtype: storedNames.get(dtype), shape: plainShape(shape), data_offsets: [start, position] });
   });
   if (Object.keys(metadata).length > 0) members.unshift(member("__metadata__", checkMetadata(metadata)));
@@ -192,7 +202,7 @@ export function encodeSafetensors(
   const head = new Uint8Array(8 + padded).fill(0x20);
   new DataView(head.buffer).setBigUint64(0, BigInt(padded), true);
   head.set(json, 8);
-  return { head, parts: ordered.map(([, { data }]) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)) };
+  return { head, order: ordered.map(([name]) => name) };
 }
 
 const member = (key: string, value: unknown): string => `${JSON.stringify(key)}:${JSON.stringify(value)}`;

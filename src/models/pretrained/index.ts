@@ -104,9 +104,19 @@ function put(variable: Variable, value: NDArray, where: string, path: string): v
   variable.set(value);
 }
 
-/** The weights as the checkpoint's family names and lays them out. Throws where the model is no longer one of it. */
-export async function weightsOf(model: GPT): Promise<Map<string, NDArray>> {
-  return toTheirs(layoutOf(model), await model.stateDict());
+/**
+ * The weights as the checkpoint's family names and lays them out, each read when it is asked for, so that no more than one
+ * is held beside the model. Throws where the model is no longer one of its family.
+ */
+export function weightsOf(model: GPT): Map<string, () => Promise<NDArray>> {
+  const variables = model.namedVariables();
+  const made = toTheirs(layoutOf(model), new Set(variables.keys()));
+  return new Map(
+    made.map(({ theirs, ours, join }) => [
+      theirs,
+      async () => join(await Promise.all(ours.map((path) => (variables.get(path) as Variable).data()))),
+    ]),
+  );
 }
 
 /** What `config.json` says of a model. */

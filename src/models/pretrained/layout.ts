@@ -68,26 +68,34 @@ export function toOurs(layout: Layout, values: Iterable<readonly [string, NDArra
   return ours;
 }
 
+/** One tensor of theirs, and what of ours it is made of. */
+export interface Made {
+  readonly theirs: string;
+  readonly ours: readonly string[];
+  readonly join: (parts: readonly NDArray[]) => NDArray;
+}
+
 /** Ours as theirs. Throws where ours has paths that the architecture knows no name for. */
-export function toTheirs({ name, rules }: Layout, values: ReadonlyMap<string, NDArray>): Map<string, NDArray> {
+export function toTheirs({ name, rules }: Layout, paths: ReadonlySet<string>): Made[] {
   const compiled = rules.map((rule) => ({ rule, pattern: expressionOf(rule.ours[0] as string) }));
-  const left = new Set(values.keys());
-  const theirs = new Map<string, NDArray>();
-  for (const [path, value] of values) {
+  const left = new Set(paths);
+  const made: Made[] = [];
+  for (const path of paths) {
     const known = compiled.find(({ pattern }) => pattern.test(path));
     if (!known) continue;
     const { rule, pattern } = known;
     const groups = pattern.exec(path)?.groups ?? {};
-    const parts = rule.ours.map((template) => {
-      const own = fill(template, groups);
+    const ours = rule.ours.map((template) => fill(template, groups));
+    for (const own of ours) {
       left.delete(own);
-      return values.get(own) ?? fail("file", `the model has "${path}" but not "${own}", which belong together`);
-    });
-    theirs.set(fill(rule.theirs, groups), rule.join?.(parts) ?? value);
+      if (!paths.has(own)) fail("file", `the model has "${path}" but not "${own}", which belong together`);
+    }
+    const join = (parts: readonly NDArray[]) => rule.join?.([...parts]) ?? (parts[0] as NDArray);
+    made.push({ theirs: fill(rule.theirs, groups), ours, join });
   }
   if (left.size > 0)
     fail("file", `${name} has no place for ${[...left].slice(0, 5).join(", ")}: the model is no longer one of it`);
-  return theirs;
+  return made;
 }
 
 const expressionOf = (template: string): RegExp =>
