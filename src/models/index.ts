@@ -2,5 +2,12 @@ export { type GenerateOptions, Generator } from "./generation/generator.js";
 export { type Sampler, type SamplingOptions, sampler } from "./generation/sampling.js";
 export { GPT, type GPTConfig, type GPTOptions, gpt } from "./gpt.js";
 export * from "./pretrained/index.js";
+export {
+  type ReadOutput,
+  RecurrentLM,
+  type RecurrentLMOptions,
+  recurrentLM,
+  resetRecurrentLM,
+} from "./recurrent-lm.js";
 export * from "./vision/residual-blocks.js";
 export * from "./vision/resnet.js";
