@@ -209,7 +209,7 @@ describe("first values", () => {
     const state = await values(a, 1);
     expect(await values(b, 1)).toEqual(state);
     expect(await values(b, 2)).not.toEqual(state);
-    const u = (state.get("weight_hh_l1")?.toArray() as number[][]).slice(4, 8);
+    const u = ((state.get("weight_hh_l1") as NDArray).toArray() as number[][]).slice(4, 8);
     for (const row of u) expect(row.reduce((sum, v) => sum + v * v, 0)).toBeCloseTo(4, 5);
     expect(state.get("bias_ih_l0")?.toNumbers()).toEqual([0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
   });
