@@ -235,6 +235,7 @@ describe("refuses", () => {
   it.each<[string, () => unknown, string]>([
     ["a hidden size of 0", () => nn.rnn(3, 0), "expected hiddenSize to be a positive whole number, got 0"],
     ["half a layer", () => nn.gru(3, 4, { layers: 0.5 }), "expected layers to be a positive whole number"],
+    ["another f", () => nn.rnn(3, 4, { nonlinearity: "gelu" as "relu" }), 'expected nonlinearity "tanh" or "relu"'],
     ["dropout of 1", () => nn.lstm(3, 4, { dropout: 1 }), "expected dropout in [0, 1), got 1"],
     ["a norm over one number", () => nn.lstm(3, 1, { layerNorm: true }), "one element minus its own mean"],
     ["an ε of 0", () => nn.gru(3, 4, { layerNorm: true, eps: 0 }), "expected a positive eps"],

@@ -33,8 +33,8 @@ export interface RecurrentOptions {
    */
   readonly learnInitialState?: boolean;
   /**
-   * Start recurrent matrices orthogonal, gate by gate, and input matrices N(0, 1/inputs) (default: as `layerNorm`);
-   * without it all start as PyTorch's, U(±1/√H).
+   * Start recurrent matrices orthogonal, gate by gate, input matrices N(0, 1/inputs) and biases 0 (default: as
+   * `layerNorm`); without it all start as PyTorch's, U(±1/√H).
    */
   readonly orthogonal?: boolean;
 }

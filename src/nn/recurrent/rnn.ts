@@ -6,7 +6,7 @@
  *
  * Sources: "Finding Structure in Time", 1990; "Layer Normalization", 2016. The plain layer equals PyTorch's nn.RNN.
  */
-import { linear } from "../../tensor/index.js";
+import { fail, linear, type Tensor } from "../../tensor/index.js";
 import { added, type Cell, type CellOptions, plainBiases } from "./cell.js";
 import { Recurrent, type RecurrentOptions } from "./recurrent.js";
 
@@ -16,8 +16,11 @@ export interface RNNOptions extends RecurrentOptions, Omit<CellOptions, "inputBi
 }
 
 export class RNN extends Recurrent {
-  /** `inputSize` and `hiddenSize` are the last axes of inputs and outputs. Throws as `Recurrent` does. */
+  /** `inputSize` and `hiddenSize` are the last axes of inputs and outputs. Throws as `Recurrent` does, and for another f. */
   constructor(inputSize: number, hiddenSize: number, options: RNNOptions = {}) {
+    const { nonlinearity = "tanh" } = options;
+    if (nonlinearity !== "tanh" && nonlinearity !== "relu")
+      fail("argument", `RNN: expected nonlinearity "tanh" or "relu", got "${nonlinearity}"`);
     super(options.layerNorm ? normalized(options) : plain(options), inputSize, hiddenSize, options);
   }
 }
@@ -30,7 +33,7 @@ const plain = (options: RNNOptions): Cell => ({
   norms: {},
   biases: plainBiases(options),
   project: ({ weight_ih, bias_ih, bias_hh }, x) => [added(linear(x, weight_ih, bias_ih), bias_hh)],
-  step: ({ weight_hh }, [a], [h]) => [added(a, linear(h as never, weight_hh))[options.nonlinearity ?? "tanh"]()],
+  step: ({ weight_hh }, [a], [h]) => [added(a, linear(h as Tensor, weight_hh))[options.nonlinearity ?? "tanh"]()],
 });
 
 const normalized = ({ nonlinearity = "tanh" }: RNNOptions): Cell => ({
@@ -39,7 +42,7 @@ const normalized = ({ nonlinearity = "tanh" }: RNNOptions): Cell => ({
   norms: { norm: 1 },
   biases: [], // the norm's own bias is the only one
   project: ({ weight_ih }, x) => [linear(x, weight_ih)],
-  step: ({ weight_hh, norm }, [a], [h]) => [norm("norm", added(a, linear(h as never, weight_hh)))[nonlinearity]()],
+  step: ({ weight_hh, norm }, [a], [h]) => [norm("norm", added(a, linear(h as Tensor, weight_hh)))[nonlinearity]()],
 });
 
 export const rnn = (inputSize: number, hiddenSize: number, options?: RNNOptions): RNN =>
