@@ -12,5 +12,12 @@ export {
   randomSignFlip,
 } from "./graph-transformer.js";
 export * from "./pretrained/index.js";
+export {
+  type ReadOutput,
+  RecurrentLM,
+  type RecurrentLMOptions,
+  recurrentLM,
+  resetRecurrentLM,
+} from "./recurrent-lm.js";
 export * from "./vision/residual-blocks.js";
 export * from "./vision/resnet.js";

@@ -31,6 +31,7 @@ export {
   writersOfBlock,
 } from "./placement/stream.js";
 export * from "./positions/index.js";
+export * from "./recurrent/index.js";
 export * from "./sequential.js";
 export { type SideInputs, sideInput, withInputs } from "./side-inputs.js";
 export { clone } from "./surgery.js";

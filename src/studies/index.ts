@@ -16,6 +16,7 @@ export {
   type TrainedRun,
 } from "./laboratory.js";
 export { paperReport, placementStudy, type RunDescription } from "./placement.js";
+export { compareRecurrent, lossAround, type RecurrentRun, type RecurrentTextOptions } from "./recurrent-text.js";
 export { fullScale, quickScale } from "./scale.js";
 
 /** The study of a paper. Throws for a paper that has none, naming those that do. */

@@ -33,7 +33,7 @@ export const layerNorm: PaperStudy = {
   title: "Layer Normalization: what it does not react to",
   summary: countVerdicts,
   limits: [
-    "The paper's gains in retrieval and generation with recurrent nets are measured when recurrent cells are part of this package.",
+    "The paper's gains in retrieval and generation with recurrent nets are not measured here; `compareRecurrent` trains recurrent language models with and without the norm.",
   ],
   async run({ scale }) {
     const measure = program();

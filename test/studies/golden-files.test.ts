@@ -4,12 +4,13 @@ import { dirname, join } from "node:path";
 import { Command } from "commander";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { registerGolden } from "../../src/cli/golden.js";
-import { writeSafetensors } from "../../src/data/safetensors-file.js";
+import { readSafetensors, writeSafetensors } from "../../src/data/safetensors-file.js";
 import { crossEntropy, NDArray, nn, type Tensor } from "../../src/index.js";
 import { layerStatistics } from "../../src/inspect/index.js";
 import { goldenFiles, runGolden } from "../../src/studies/golden/index.js";
 import { nextTokens } from "../../src/studies/golden/language-model.js";
 import { namedGradients, runOnce } from "../../src/studies/golden/run-once.js";
+import { goldenPath } from "../support/golden.js";
 
 let folder: string;
 beforeAll(async () => {
@@ -126,6 +127,33 @@ describe("a reference file", () => {
     });
   });
 
+  it("of a recurrent cell is read by the gate order it states", async () => {
+    const { tensors, metadata } = await readSafetensors(goldenPath("layer-norm/ln_lstm.safetensors"));
+    const H = Number(metadata.H);
+    const swapped = [...tensors].map(([name, value]): [string, NDArray] => {
+      const columns = value.shape.at(-1) as number;
+      if (columns !== 4 * H) return [name, value];
+      // o and g change places: columns 2H.. and 3H.. of every row.
+      const from = (i: number) => i + (i % columns < 2 * H ? 0 : i % columns < 3 * H ? H : -H);
+      return [
+        name,
+        NDArray.from(
+          value.toNumbers().map((_, i) => value.at(from(i))),
+          "float32",
+          value.shape,
+        ),
+      ];
+    });
+    const run = async (name: string, gate_order: string) =>
+      runGolden(await write(`layer-norm/${name}`, new Map(swapped), { ...metadata, gate_order }), folder);
+    expect(await run("stated", "i,f,g,o")).toMatchObject({ verdict: "passed" });
+    expect(await run("other", "i,f,o,g")).toMatchObject({ verdict: "failed" });
+    expect(await run("unknown", "i,f,o")).toMatchObject({
+      verdict: "failed",
+      problem: expect.stringContaining('expected the gates i, f, g, o in gate_order, got "i,f,o"'),
+    });
+  });
+
   it("of an unknown kind or paper is not built", async () => {
     const tensors = new Map([["x", NDArray.zeros([2])]]);
     expect((await runGolden(await write("mix-ln/unknown", tensors, {}), folder)).verdict).toBe("not built");
@@ -149,7 +177,7 @@ describe("layerwise golden", () => {
   it("prints a line a case and the counts, and exits with 1 on a failure", async () => {
     const lines = await run(folder);
     expect(lines.length).toBe((await goldenFiles(folder)).length + 1);
-    expect(lines.at(-1)).toMatch(/^1 passed, \d+ failed, 2 not built$/);
+    expect(lines.at(-1)).toMatch(/^2 passed, \d+ failed, 2 not built$/);
     expect(lines.find((line) => line.startsWith("mix-ln/wrong"))).toMatch(/failed .* worst: logits$/);
     expect(process.exitCode).toBe(1);
   });

@@ -8,9 +8,9 @@ export const layerNorm = entry({
   kind: "normalization",
   summary:
     "Normalises the summed inputs of a layer with the mean and variance of one training case, so training and " +
-    "inference compute the same and the batch size does not matter. Here its feed-forward use; the recurrent cells " +
-    "with a norm inside each step are still to come.",
+    "inference compute the same and the batch size does not matter. Also inside every step of recurrent layers " +
+    "(RNN, LSTM, GRU), as in its authors' code.",
   state: "done",
-  exports: ["nn.layerNorm", "nn.LayerNorm"],
+  exports: ["nn.layerNorm", "nn.LayerNorm", "nn.rnn", "nn.lstm", "nn.gru", "nn.recurrentLM"],
   study: "layer-norm",
 });

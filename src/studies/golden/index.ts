@@ -13,6 +13,7 @@ import { languageModel } from "./language-model.js";
 import { layerNormCases } from "./layer-norm.js";
 import { normFunctions } from "./norm-functions.js";
 import { patchClassifier } from "./patch-classifier.js";
+import { recurrentCells } from "./recurrent.js";
 import { weightCompander } from "./weight-compander.js";
 import { weightStandardization } from "./weight-standardization.js";
 
@@ -29,7 +30,7 @@ const kinds: Readonly<Record<string, readonly GoldenKind[]>> = {
   "peri-ln": placements,
   "mix-ln": placements,
   "layer-norm-scaling": placements,
-  "layer-norm": [layerNormCases],
+  "layer-norm": [layerNormCases, recurrentCells],
   "graph-transformer": graphTransformerKinds,
   "pre-rms-norm": [normFunctions, gpt2, patchClassifier],
   "ibn-net": ibnNet,
