@@ -12,6 +12,7 @@ import { ScaleNorm } from "./scale-norm.js";
 import { BatchChannelNorm } from "./weight-standardization.js";
 
 export * from "./batch-norm.js";
+export * from "./bn-only.js";
 export type { ChannelAxis } from "./channels.js";
 export * from "./crms-norm.js";
 export * from "./group-norm.js";
