@@ -14,7 +14,7 @@ import { fail, NDArray, philoxUniform, structureChanged, type Tensor, Variable }
 import { kaiming } from "../initialization.js";
 import { Linear } from "../linear.js";
 import { type AnyModule, Module } from "../module.js";
-import { parametrize, type Weighted } from "../parametrization.js";
+import { parametrize, Weighted } from "../parametrization.js";
 import { Norm } from "./norm.js";
 
 export type TrainedPart =
