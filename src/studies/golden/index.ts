@@ -3,6 +3,7 @@ import { readdir } from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
 import { readSafetensors } from "../../data/safetensors-file.js";
 import { fail } from "../../tensor/index.js";
+import { alphaBn } from "./alpha-bn.js";
 import { bnOnly } from "./bn-only.js";
 import { type Check, GoldenCase } from "./case.js";
 import { diagnostics } from "./diagnostics.js";
@@ -34,6 +35,7 @@ const kinds: Readonly<Record<string, readonly GoldenKind[]>> = {
   "layer-norm": [layerNormCases, recurrentCells],
   "graph-transformer": graphTransformerKinds,
   "pre-rms-norm": [normFunctions, gpt2, patchClassifier],
+  "alpha-bn": alphaBn,
   "bn-only": bnOnly,
   "ibn-net": ibnNet,
   "weight-compander": weightCompander,
