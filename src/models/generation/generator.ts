@@ -1,12 +1,11 @@
-/**
- * Token by token, with a cache of keys and values: one program reads the prompt, the same one with a single token goes
- * on. Prompts are padded to few lengths and the cache grows in few sizes, since every shape is compiled once.
- */
-import { type CompileOptions, compile, type Program } from "../../runtime/index.js";
-import { arange, fail, NDArray, structureRevision, type Tensor, type Variable } from "../../tensor/index.js";
+/** Token by token: the prompt is read in pieces, then single tokens, all by one graph (see decode-graph.ts). */
+import type { WeightType } from "../../compile/quantized-weights.js";
+import { inTurn } from "../../runtime/execute.js";
+import type { CompileOptions } from "../../runtime/index.js";
+import { fail } from "../../tensor/index.js";
 import type { GPT } from "../gpt.js";
+import { Decoder } from "./decoder.js";
 import { type SamplingOptions, sampler } from "./sampling.js";
-import { VariableCache } from "./variable-cache.js";
 
 export interface GenerateOptions extends SamplingOptions {
   /** New tokens per row at most (default 128). */
@@ -21,38 +20,30 @@ export interface GenerateOptions extends SamplingOptions {
   readonly signal?: AbortSignal;
 }
 
-type StepInputs = { readonly tokens: Tensor; readonly start: Tensor; readonly count: Tensor };
-
-interface Stage {
-  readonly cache: VariableCache;
-  readonly step: Program<StepInputs, { logits: Tensor }>;
-  /** The tokens whose keys and values are in the cache, row by row. */
-  held: number[][];
-  /** The weights that they were made with. */
-  weights: Weights | undefined;
+export interface GeneratorOptions extends CompileOptions {
+  /**
+   * How weights are read (default "fp32"): "q8" and "q4" keep the matrices of linear layers as 8- or 4-bit integers with
+   * a scale for every 32, which is less to read for a token; the model itself stays as it is.
+   */
+  readonly dtype?: GeneratorType;
 }
 
-/** Which values a model had: a variable that is set, or trained, has another one. */
-interface Weights {
-  readonly revision: number;
-  readonly variables: readonly Variable[];
-  readonly values: readonly unknown[];
-}
-
-/** The length of prompts and caches that is compiled for `n`: a power of two, or one and a half. */
-const rounded = (n: number, least: number): number => {
-  let size = least;
-  while (size < n) size = Number.isInteger(Math.log2(size)) ? (size * 3) / 2 : (size * 4) / 3;
-  return size;
-};
+/** Half precision is not among them: the engine has no float16 products on the CPU, and would widen every weight. */
+export const generatorTypes = ["fp32", "q8", "q4"] as const satisfies readonly WeightType[];
+export type GeneratorType = (typeof generatorTypes)[number];
 
 export class Generator {
-  #stage: Stage | undefined;
+  readonly #decoder: Decoder;
 
   constructor(
     readonly model: GPT,
-    readonly options: CompileOptions = {},
-  ) {}
+    readonly options: GeneratorOptions = {},
+  ) {
+    const { dtype = "fp32", ...engine } = options;
+    if (!generatorTypes.includes(dtype))
+      fail("argument", `generate: expected dtype to be ${generatorTypes.join(", ")}, got ${dtype}`);
+    this.#decoder = new Decoder(model, dtype, engine);
+  }
 
   /**
    * One array per step: the next token of every row, undefined for rows that have ended. Rows may have prompts of
@@ -74,7 +65,9 @@ export class Generator {
       signal?.throwIfAborted();
       const isOver = (row: readonly number[], b: number) => ended[b] || (!slide && row.length > context);
       if (rows.every(isOver)) return;
-      const logits = await this.#logits(rows.map((row) => (slide ? latest(row, context) : row.slice(0, context))));
+      const logits = await inTurn(() =>
+        this.#decoder.logits(rows.map((row) => (slide ? latest(row, context) : row.slice(0, context)))),
+      );
       const tokens = rows.map((row, b) => {
         if (isOver(row, b)) return undefined;
         const token = next(logits[b] as Float32Array, row, b, step);
@@ -95,53 +88,9 @@ export class Generator {
     return made;
   }
 
-  async release(): Promise<void> {
-    const stage = this.#stage;
-    this.#stage = undefined;
-    await stage?.step.release();
-    stage?.cache.release();
-  }
-
-  /** Logits of what follows each row. Feeds what the cache does not hold yet. */
-  async #logits(rows: readonly number[][]): Promise<Float32Array[]> {
-    const longest = Math.max(...rows.map((row) => row.length));
-    const stage = await this.#stageFor(rows.length, longest);
-    // Keys and values of other weights are of no use.
-    if (!isCurrent(stage.weights)) stage.held = rows.map(() => []);
-    const start = rows.map((row, b) => stage.cache.reusable(stage.held[b] as number[], row));
-    const fresh = rows.map((row, b) => row.slice(start[b]));
-    const most = Math.max(...fresh.map(({ length }) => length));
-    const T = most === 1 ? 1 : Math.min(rounded(most, 16), stage.cache.capacity);
-    const tokens = NDArray.zeros([rows.length, T], "int32");
-    for (const [b, ids] of fresh.entries()) for (const [t, id] of ids.entries()) tokens.data[b * T + t] = id;
-    const column = (values: readonly number[]) => NDArray.from(values, "int32", [rows.length, 1]);
-    const { logits } = await stage.step({
-      tokens,
-      start: column(start),
-      count: column(fresh.map(({ length }) => length)),
-    });
-    stage.held = [...rows];
-    // After the run, which may have brought the weights to the engine.
-    stage.weights = weightsOf(this.model, stage.weights);
-    const V = logits.shape[1] as number;
-    return rows.map((_, b) => (logits.data as Float32Array).subarray(b * V, (b + 1) * V));
-  }
-
-  /** The cache for these sizes; a new one starts empty, and the prompt is read again. */
-  async #stageFor(batch: number, length: number): Promise<Stage> {
-    const known = this.#stage;
-    if (known && known.cache.batch === batch && known.cache.capacity >= length) return known;
-    await this.release();
-    const { model } = this;
-    const capacity = Math.min(rounded(length + 64, 128), Math.max(model.config.context, 1));
-    const cache = new VariableCache(batch, capacity);
-    const step = compile<StepInputs, { logits: Tensor }>(({ tokens, start, count }) => {
-      const last = count.sub(1); // [batch, 1]
-      const positions = start.add(arange(tokens.dim(1)).unsqueeze(0)).minimum(capacity - 1);
-      return { logits: model.next(tokens, last, { positions, cache: cache.over({ start, count }) }) };
-    }, this.options);
-    this.#stage = { cache, step, held: Array.from({ length: batch }, () => []), weights: undefined };
-    return this.#stage;
+  /** Gives the session, with its copy of the weights, and the cache back; they are made anew when needed. */
+  release(): Promise<void> {
+    return inTurn(() => this.#decoder.release());
   }
 
   #check(prompts: readonly (readonly number[])[]): void {
@@ -162,19 +111,6 @@ export class Generator {
         );
     }
   }
-}
-
-const isCurrent = (weights: Weights | undefined): boolean =>
-  weights !== undefined &&
-  weights.revision === structureRevision() &&
-  weights.variables.every(({ current }, i) => current === weights.values[i]);
-
-/** `last` spares the walk over a model whose structure is the same. */
-function weightsOf(model: GPT, last: Weights | undefined): Weights {
-  const revision = structureRevision();
-  if (last && isCurrent(last)) return last;
-  const variables = last?.revision === revision ? last.variables : [...model.namedVariables().values()];
-  return { revision, variables, values: variables.map(({ current }) => current) };
 }
 
 /** What fits the context, from a start that moves by halves of it, so that the cache serves half a context at a time. */
