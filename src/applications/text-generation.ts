@@ -4,8 +4,14 @@ import { join } from "node:path";
 import { type ChatMessage, type ChatTemplate, chatTemplateOf } from "../data/chat-template.js";
 import { readJson } from "../data/json-file.js";
 import { Tokenizer } from "../data/tokenizer-files.js";
-import { type GenerateOptions, Generator, type GPT, HFConfig, isObject } from "../models/index.js";
-import type { CompileOptions } from "../runtime/index.js";
+import {
+  type GenerateOptions,
+  Generator,
+  type GeneratorOptions,
+  type GPT,
+  HFConfig,
+  isObject,
+} from "../models/index.js";
 import { fail } from "../tensor/errors.js";
 import { openCheckpoint } from "./open-checkpoint.js";
 import { heldBack } from "./stop-sequences.js";
@@ -33,7 +39,7 @@ export class TextGenerator {
     readonly defaults: TextOptions = {},
     /** Tokens that end an answer. */
     readonly endTokens: readonly number[] = [],
-    options: CompileOptions = {},
+    options: GeneratorOptions = {},
   ) {
     if (tokenizer.vocabulary > model.config.vocabulary)
       fail(
@@ -48,7 +54,7 @@ export class TextGenerator {
    *
    * @throws LayerwiseError "file" naming the file and what is wrong with it.
    */
-  static async open(folder: string, options: CompileOptions = {}): Promise<TextGenerator> {
+  static async open(folder: string, options: GeneratorOptions = {}): Promise<TextGenerator> {
     const { model, base, tokenizer: tokenizerFolder } = await openCheckpoint(folder, options);
     const tokenizer = await Tokenizer.open(tokenizerFolder);
     const { defaults, endTokens } = await generationSettings(base, model.source);

@@ -1,8 +1,9 @@
 /** `layerwise generate` and `layerwise chat`: text from a folder of a checkpoint or an adapter. */
 import { createInterface } from "node:readline/promises";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { eachPiece, type Finish, TextGenerator, type TextOptions } from "../applications/text-generation.js";
 import type { ChatMessage } from "../data/chat-template.js";
+import { type GeneratorType, generatorTypes } from "../models/index.js";
 import type { BackendName } from "../runtime/index.js";
 import { fail } from "../tensor/errors.js";
 import { interruptible } from "./interrupt.js";
@@ -12,6 +13,7 @@ interface Options extends TextOptions {
   readonly stop?: string[];
   readonly backend?: BackendName;
   readonly threads?: number;
+  readonly dtype?: GeneratorType;
   readonly system?: string;
 }
 
@@ -56,15 +58,20 @@ export const sampled = (command: Command): Command =>
     .option("--repetition-penalty <r>", "above 1: tokens that occurred are less likely", number)
     .option("--seed <n>", "same seed, same text", wholeNumber)
     .option("--stop <text...>", "texts that end the answer")
+    .addOption(weightOption())
     .option("--backend <name>", "cpu, webgpu or wasm")
     .option("--threads <n>", "threads of the engine", wholeNumber);
 
+export const weightOption = (): Option =>
+  new Option("--dtype <type>", "how weights are read: with fewer bits faster and less exactly").choices(generatorTypes);
+
 /** What commander gathered, without what was not given. */
-export function textOptions({ backend, threads, system, ...options }: Options): TextOptions {
+export function textOptions({ backend, threads, dtype, system, ...options }: Options): TextOptions {
   return options;
 }
 
-export const engineOptions = ({ backend, threads }: Pick<Options, "backend" | "threads">) => ({
+export const engineOptions = ({ backend, threads, dtype }: Pick<Options, "backend" | "threads" | "dtype">) => ({
+  ...(dtype && { dtype }),
   ...(backend && { backend }),
   ...(threads !== undefined && { threads }),
 });

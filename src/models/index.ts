@@ -1,4 +1,10 @@
-export { type GenerateOptions, Generator } from "./generation/generator.js";
+export {
+  type GenerateOptions,
+  Generator,
+  type GeneratorOptions,
+  type GeneratorType,
+  generatorTypes,
+} from "./generation/generator.js";
 export { type Sampler, type SamplingOptions, sampler } from "./generation/sampling.js";
 export { GPT, type GPTConfig, type GPTOptions, gpt } from "./gpt.js";
 export * from "./pretrained/index.js";
