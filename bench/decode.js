@@ -1,165 +1,161 @@
 /**
- * Tokens a second, one text at a time: our generator on a checkpoint and on exported files, transformers.js on the same
- * files, PyTorch on the same architecture, and the bound that memory sets: the weights that a token reads, over the rate
- * at which this machine reads memory. All take turns in one run.
+ * Tokens a second of the generator (float32, 8 and 4 bits) against transformers.js on the same model exported, against a
+ * plain loop in PyTorch, and against what the machine's memory allows: a token reads every matrix once. All take turns
+ * within one run. Peers that are not installed are said to be skipped.
  */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { exportTypes } from "../dist/applications/export-program.js";
-import { openDecoder } from "../dist/applications/open-decoder.js";
-import { compile, exportFolder, NDArray, nn, savePretrained } from "../dist/index.js";
-import { median, spread } from "./numbers.js";
+import { exportFolder } from "../dist/applications/export-files.js";
+import { savePretrained } from "../dist/data/pretrained-files.js";
+import { compile, NDArray } from "../dist/index.js";
+import { Generator, generatorTypes, gpt } from "../dist/models/index.js";
+import { Variable } from "../dist/tensor/index.js";
 
-const size = { layers: 8, width: 768, heads: 12, vocabulary: 32000, context: 512 };
-const [promptLength, newTokens] = [32, 64];
-const prompt = Array.from({ length: promptLength }, (_, i) => i + 5);
-const types = ["fp32", "fp16", "q8", "q4"];
+export const decodeSize = {
+  layers: 8,
+  width: 768,
+  heads: 12,
+  vocabulary: 32000,
+  context: 1024,
+  prompt: 32,
+  tokens: 64,
+};
+/** Bytes of a weight; 8 and 4 bits have a float32 scale for every 32. */
+const bytesOf = { fp32: 4, q8: 1 + 4 / 32, q4: 0.5 + 4 / 32 };
 
-/** Tokens a second after the first new one. */
-async function ours(generator) {
-  let [first, n] = [0, 0];
-  for await (const _ of generator.stream([prompt], { maxNewTokens: newTokens }))
-    if (n++ === 0) first = performance.now();
-  return ((n - 1) * 1000) / (performance.now() - first);
-}
-
-async function transformersJs(folder) {
-  const library = await import("@huggingface/transformers").catch(() => undefined);
-  if (!library) return undefined;
-  const { AutoModelForCausalLM, env, Tensor } = library;
-  env.allowRemoteModels = false;
-  env.localModelPath = join(folder, "..");
-  const ids = new Tensor("int64", BigInt64Array.from(prompt, BigInt), [1, promptLength]);
-  const attention_mask = new Tensor("int64", new BigInt64Array(promptLength).fill(1n), [1, promptLength]);
-  return async (dtype) => {
-    const model = await AutoModelForCausalLM.from_pretrained("exported", { dtype });
-    const took = async (n) => {
-      const start = performance.now();
-      await model.generate({ inputs: ids, attention_mask, max_new_tokens: n, min_new_tokens: n, do_sample: false });
-      return performance.now() - start;
-    };
-    await took(4);
-    return async () => {
-      const short = await took(1);
-      return ((newTokens - 1) * 1000) / ((await took(newTokens)) - short);
-    };
+/** Gives bytes a second that the engine's threads read from memory at best, in sums over 256 MB. */
+function memoryReader() {
+  const [rows, columns] = [4096, 16384];
+  const data = new Variable(new NDArray(new Float32Array(rows * columns).fill(1), [rows, columns], "float32"));
+  const sums = compile(() => ({ sums: data.sum(-1) }));
+  return async () => {
+    const start = performance.now();
+    await sums({});
+    return (rows * columns * 4000) / (performance.now() - start);
   };
 }
 
-/** Bytes a second at which a sum over an array larger than all caches reads it. */
-async function memoryRate() {
-  const n = 2 ** 26;
-  const x = new NDArray(new Float32Array(n).fill(1), [4, n / 4], "float32");
-  const sum = compile(({ x }) => ({ y: x.sum() }));
-  let best = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < 8; i++) {
-    const start = performance.now();
-    await sum({ x });
-    best = Math.min(best, performance.now() - start);
-  }
-  await sum.release();
-  return (4 * n) / (best / 1000);
+const prompt = Array.from({ length: decodeSize.prompt }, (_, i) => i + 5);
+
+/** Tokens a second after the first. */
+async function ourRate(generator) {
+  let [first, count] = [0, 0];
+  for await (const _ of generator.stream([prompt], { maxNewTokens: decodeSize.tokens }))
+    if (++count === 1) first = performance.now();
+  return ((count - 1) * 1000) / (performance.now() - first);
 }
 
-export async function decodeBench({ rounds, cache, python, threads, environment }) {
+/** The same model in transformers.js, for each type; nothing where the package is missing. */
+async function transformersJs(folder) {
+  const { AutoModelForCausalLM, env, Tensor } = await import("@huggingface/transformers").catch(() => ({}));
+  if (!AutoModelForCausalLM) return undefined;
+  env.allowRemoteModels = false;
+  env.localModelPath = `${folder}/`;
+  const ids = new Tensor("int64", BigInt64Array.from(prompt, BigInt), [1, prompt.length]);
+  const attention_mask = new Tensor("int64", new BigInt64Array(prompt.length).fill(1n), [1, prompt.length]);
+  const models = {};
+  for (const dtype of generatorTypes) models[dtype] = await AutoModelForCausalLM.from_pretrained("exported", { dtype });
+  const time = async (model, n) => {
+    const start = performance.now();
+    await model.generate({ inputs: ids, attention_mask, max_new_tokens: n, min_new_tokens: n, do_sample: false });
+    return performance.now() - start;
+  };
+  return async (dtype) => {
+    const one = await time(models[dtype], 1);
+    return ((decodeSize.tokens - 1) * 1000) / ((await time(models[dtype], decodeSize.tokens)) - one);
+  };
+}
+
+/** How much memory a process needs to load the checkpoint, and to write with it, in a process of its own. */
+function loadPeak(folder, threads) {
+  if (process.platform !== "linux") return undefined;
+  const script = join(import.meta.dirname, "load-peak.js");
+  const result = spawnSync(process.execPath, [script, folder], {
+    env: { ...process.env, LAYERWISE_THREADS: String(threads) },
+    encoding: "utf8",
+  });
+  if (result.status !== 0) throw new Error(`the load benchmark failed: ${result.stderr}`);
+  return JSON.parse(result.stdout);
+}
+
+/** `python`: how PyTorch is started, `{ path, env }`, where it is installed. */
+export async function decodeBench({ rounds, threads, cache, python }) {
+  const { prompt: _, tokens, ...shape } = decodeSize;
   const folder = join(cache, "decode");
-  const exported = join(folder, "exported");
+  const model = gpt({ ...shape, seed: 1 });
+  rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const model = nn.gpt({ ...size, seed: 1 });
-  await savePretrained(model, join(folder, "checkpoint"));
-  await exportFolder(join(folder, "checkpoint"), exported, { dtypes: types });
-  const entries = [
-    {
-      label: "layerwise, checkpoint",
-      dtype: "fp32",
-      run: (
-        (g) => () =>
-          ours(g)
-      )(new nn.Generator(model)),
-    },
-  ];
-  for (const dtype of types) {
-    const { source } = await openDecoder(exported, dtype);
-    const generator = new nn.Generator(source);
-    entries.push({ label: "layerwise, exported", dtype, run: () => ours(generator) });
+  await savePretrained(model, join(folder, "plain"));
+  await exportFolder(join(folder, "plain"), join(folder, "exported"), { dtypes: generatorTypes });
+  const sides = {};
+  for (const dtype of generatorTypes) {
+    const generator = new Generator(model, { dtype });
+    sides[`layerwise ${dtype}`] = () => ourRate(generator);
   }
-  const theirs = await transformersJs(exported);
-  if (theirs) for (const dtype of types) entries.push({ label: "transformers.js", dtype, run: await theirs(dtype) });
-  else process.stderr.write("transformers.js: not installed, skipped\n");
-  if (python) {
-    const script = new URL("peers/pytorch-decode.py", import.meta.url).pathname;
-    const run = () => {
-      const result = spawnSync(python, [script, "--tokens", String(newTokens), "--threads", String(threads)], {
-        env: environment,
-        encoding: "utf8",
-      });
-      if (result.status !== 0) throw new Error(`PyTorch's benchmark failed: ${result.stderr}`);
+  const theirs = await transformersJs(folder);
+  if (theirs) for (const dtype of generatorTypes) sides[`transformers.js ${dtype}`] = () => theirs(dtype);
+  if (python)
+    sides["PyTorch fp32"] = () => {
+      const args = [join(import.meta.dirname, "peers/pytorch-decode.py"), "--threads", String(threads)];
+      const result = spawnSync(python.path, args, { env: python.env, encoding: "utf8" });
+      if (result.status !== 0) throw new Error(`PyTorch's decode benchmark failed: ${result.stderr}`);
       return JSON.parse(result.stdout).tokensPerSecond;
     };
-    entries.push({ label: "PyTorch", dtype: "fp32", run });
-  } else process.stderr.write("PyTorch: not installed, skipped\n");
-  for (const entry of entries) await entry.run();
-  const rates = entries.map(() => []);
-  const reading = [];
-  for (let round = 0; round < rounds; round++) {
-    process.stderr.write(`decode: round ${round + 1} of ${rounds}\n`);
-    reading.push(await memoryRate());
-    for (const [i, { run }] of entries.entries()) rates[i].push(await run());
+  for (const [name, run] of Object.entries(sides)) if (!name.startsWith("PyTorch")) await run(); // PyTorch warms up itself
+  const rates = Object.fromEntries(Object.keys(sides).map((name) => [name, []]));
+  const readMemory = memoryReader();
+  const memory = [];
+  const turns = 3 * rounds; // short ones: half a second a side
+  for (let round = 0; round < turns; round++) {
+    process.stderr.write(`decode, turn ${round + 1} of ${turns}\n`);
+    for (let i = 0; i < 6; i++) memory.push(await readMemory());
+    // Nobody is always the first one after something else.
+    const names = Object.keys(sides);
+    const first = (round * 2) % names.length;
+    for (const name of [...names.slice(first), ...names.slice(0, first)]) rates[name].push(await sides[name]());
   }
-  // The embedding is looked up, one row of it.
-  const embedding = { fp32: 4, fp16: 2, q8: 4, q4: 4 };
-  const bytes = Object.fromEntries(
-    types.map((dtype) => [
-      dtype,
-      statSync(join(exported, "onnx", `model${exportTypes[dtype]}.onnx`)).size -
-        size.vocabulary * size.width * embedding[dtype],
-    ]),
+  const peak = loadPeak(join(folder, "plain"), threads);
+  if (existsSync(folder)) rmSync(folder, { recursive: true });
+  const read = Object.fromEntries(generatorTypes.map((dtype) => [dtype, model.matmulParameters() * bytesOf[dtype]]));
+  return { size: decodeSize, rates, bytesPerToken: read, memory: Math.max(...memory), peak };
+}
+
+const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+const best = (numbers) => Math.max(...numbers);
+const spread = (numbers) => `${Math.min(...numbers).toFixed(0)}–${Math.max(...numbers).toFixed(0)}`;
+
+/** What is printed. */
+export function decodeLines({ size, rates, bytesPerToken, memory, peak }) {
+  const row = (name, text) => `${name.padEnd(22)}${text}`;
+  const lines = Object.entries(rates).map(([name, own]) => {
+    const dtype = name.split(" ").at(-1);
+    const ours = rates[`layerwise ${dtype}`];
+    const times = (of) => (of(ours) / of(own)).toFixed(2);
+    const told = `${median(own).toFixed(0)} tokens a second (${spread(own)})`;
+    if (!name.startsWith("layerwise"))
+      return row(name, `${told}: layerwise is ${times(median)} times as fast (${times(best)} at best)`);
+    const bound = memory / bytesPerToken[dtype];
+    const share = ((100 * median(own)) / bound).toFixed(0);
+    const read = (bytesPerToken[dtype] / 1e6).toFixed(0);
+    return row(name, `${told}; ${read} MB a token: ${share} % of what memory allows (${bound.toFixed(0)})`);
+  });
+  const missing = ["transformers.js", "PyTorch"].filter(
+    (peer) => !Object.keys(rates).some((name) => name.startsWith(peer)),
   );
-  const rate = Math.max(...reading);
-  const results = entries.map(({ label, dtype }, i) => ({
-    label,
-    dtype,
-    tokensPerSecond: median(rates[i]),
-    spread: spread(rates[i]),
-    // In 16 bits the engine widens the weights once, when it loads them.
-    ofByteBound: median(rates[i]) / (rate / (dtype === "fp16" ? bytes.fp32 : bytes[dtype])),
-  }));
-  const memory = {
-    load: peakOf(join(folder, "checkpoint")),
-    save: peakOf(join(folder, "checkpoint"), join(folder, "saved")),
-  };
-  return { size, promptLength, newTokens, memoryRate: rate, bytes, results, memory };
-}
-
-/** The most memory that loading a checkpoint (and saving it) takes beside what Node takes, over its weights. */
-function peakOf(...folders) {
-  const script = new URL("load.js", import.meta.url).pathname;
-  const { status, stdout } = spawnSync(process.execPath, [script, ...folders], { encoding: "utf8" });
-  if (status !== 0) return undefined; // no /proc here
-  const { peak, bytes } = JSON.parse(stdout);
-  return peak / bytes;
-}
-
-export function decodeText({ size: s, memoryRate: rate, bytes, results, memory }) {
-  const first = (label, dtype) => results.find((r) => r.label === label && r.dtype === dtype)?.tokensPerSecond;
+  const share = (bytes) => `${(bytes / peak.weights).toFixed(2)} times the weights`;
   return [
+    `Decoding: ${size.layers} layers, width ${size.width}, vocabulary ${size.vocabulary}, ${size.tokens} tokens after ${size.prompt}, one row`,
     "",
-    `Decoding: ${s.layers} layers, width ${s.width}, vocabulary ${s.vocabulary}; this machine reads ${(rate / 1e9).toFixed(1)} GB/s`,
-    "",
-    ...results.map(({ label, dtype, tokensPerSecond, spread: range, ofByteBound }) => {
-      const other = label === "layerwise, exported" ? first("transformers.js", dtype) : undefined;
-      const torch = label.startsWith("layerwise") && dtype === "fp32" ? first("PyTorch", "fp32") : undefined;
-      const against = [
-        other && `${(tokensPerSecond / other).toFixed(2)} times transformers.js`,
-        torch && `${(tokensPerSecond / torch).toFixed(2)} times PyTorch`,
-      ].filter(Boolean);
-      return `${label.padEnd(22)} ${dtype.padEnd(5)} ${tokensPerSecond.toFixed(0).padStart(4)} tokens/s (${range}), ${(100 * ofByteBound).toFixed(0)} % of the byte bound (${(bytes[dtype] / 1e6).toFixed(0)} MB a token)${against.length ? `: ${against.join(", ")}` : ""}`;
-    }),
-    ...(memory.load
-      ? [
-          `Loading takes ${memory.load.toFixed(2)} times the bytes of the weights at most, loading and saving ${memory.save.toFixed(2)} times`,
-        ]
-      : []),
+    ...lines,
+    ...missing.map((peer) => row(peer, "skipped: not installed")),
+    row("fp16", "skipped: the engine has no float16 products on the CPU and would widen every weight"),
+    row("memory", `${(memory / 1e9).toFixed(1)} GB a second read by this engine's sums (same run)`),
+    row(
+      "peak memory",
+      peak
+        ? `${share(peak.loaded)} (${(peak.weights / 1e6).toFixed(0)} MB) to load a checkpoint, ${share(peak.written)} to write with it`
+        : "skipped: read from Linux alone",
+    ),
   ];
 }

@@ -1,11 +1,9 @@
 #!/usr/bin/env node
 /**
- * The GPT training step against PyTorch (where `python3` has it) and against this machine's own matrix product, as
- * ratios in one run: both sides take turns, so that a machine that slows down slows down for both.
+ * The GPT training step against PyTorch (where `python3` has it) and against this machine's own matrix product, and
+ * decoding (decode.js), as ratios in one run: all sides take turns, so that a machine that slows down slows down for all.
  *
- * Then tokens a second (see decode.js), unless `--only step`.
- *
- *   npm run bench -- [--rounds 3] [--steps 8] [--threads N] [--json file] [--only step]
+ *   npm run bench -- [--only step|decode] [--rounds 3] [--steps 8] [--threads N] [--json file]
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
@@ -15,8 +13,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { compile, defaultBackend, grad, NDArray, nn, optim } from "../dist/index.js";
 import { matmulRate } from "../dist/train/matmul-rate.js";
-import { decodeBench, decodeText } from "./decode.js";
-import { median, spread } from "./numbers.js";
+import { decodeBench, decodeLines } from "./decode.js";
 
 const { values: options } = parseArgs({
   options: {
@@ -29,10 +26,15 @@ const { values: options } = parseArgs({
 });
 const [rounds, steps] = [Number(options.rounds), Number(options.steps)];
 if (options.threads) process.env.LAYERWISE_THREADS = options.threads;
+if (options.only !== undefined && !["step", "decode"].includes(options.only))
+  throw new Error(`--only: expected step or decode, got ${options.only}`);
 const here = fileURLToPath(new URL(".", import.meta.url));
 const cache = fileURLToPath(new URL("../.bench", import.meta.url));
 
 const size = { layers: 6, width: 384, heads: 6, context: 256, batch: 8, vocabulary: 512 };
+
+const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+const spread = (numbers) => `${Math.min(...numbers).toFixed(0)}–${Math.max(...numbers).toFixed(0)}`;
 
 /** Milliseconds of each call after the first few. */
 async function time(call, count, warmUp) {
@@ -93,12 +95,17 @@ function openBlas() {
   return deb && spawnSync("dpkg", ["-x", deb, "blas"], { cwd: cache }).status === 0 ? unpacked : undefined;
 }
 
+/** A python3 that has PyTorch, if there is one. */
+const findPython = () =>
+  ["/usr/bin/python3", "python3"].find((name) => spawnSync(name, ["-c", "import torch"]).status === 0);
+
 /**
  * PyTorch as this machine runs it and, where OPENBLAS_CORETYPE makes OpenBLAS take other kernels than it would choose
  * itself, once more with its own choice.
  */
-function pytorch(threads) {
+function pytorch(python, threads) {
   if (!python) return [];
+  const blas = openBlas();
   const { OPENBLAS_CORETYPE: kernels, OPENBLAS_L2_SIZE: _, ...free } = process.env;
   const variants = kernels
     ? [
@@ -118,74 +125,84 @@ function pytorch(threads) {
   });
 }
 
-const python = ["/usr/bin/python3", "python3"].find((name) => spawnSync(name, ["-c", "import torch"]).status === 0);
-const blas = python && openBlas();
 const backend = await defaultBackend();
 const { threads, engine, version } = backend.description;
-const ours = await trainingStep();
-const peers = pytorch(threads);
-const times = { ours: [], matmul: [] };
-for (let round = 0; round < rounds; round++) {
-  process.stderr.write(`round ${round + 1} of ${rounds}\n`);
-  times.matmul.push(await matmulRate({}, 23));
-  times.ours.push(...(await time(ours.run, steps, 3)));
-  for (const peer of peers) {
-    peer.info = peer.run();
-    peer.times.push(...peer.info.stepMilliseconds);
-  }
-}
-const rate = (gflops, milliseconds) => gflops / (milliseconds / 1000);
-const matmul = Math.max(...times.matmul) / 1e9;
-const achieved = rate(ours.gflops, median(times.ours));
-const result = {
+const python = findPython();
+const about = {
   date: new Date().toISOString(),
   machine: `${cpus()[0]?.model.trim()}, ${threads} threads`,
   engine: `${engine} ${version}`,
   node: process.versions.node,
-  step: {
-    median: median(times.ours),
-    spread: spread(times.ours),
-    gflops: achieved,
-    nodes: ours.nodes,
-    parameters: ours.parameters,
-    startUp: ours.startUp,
-  },
-  matmul,
-  ofMatmul: achieved / matmul,
-  pytorch: peers.map(({ label, info, times: own }) => ({
-    label,
-    version: info.version,
-    blas: info.blas,
-    median: median(own),
-    spread: spread(own),
-    matmul: info.matmulGflops,
-    ratio: median(own) / median(times.ours),
-  })),
-  residentMegabytes: process.memoryUsage().rss / 2 ** 20,
 };
-const lines = [
-  `GPT training step: ${size.layers} layers, width ${size.width}, context ${size.context}, batch ${size.batch}, ${(ours.parameters / 1e6).toFixed(1)} M parameters, AdamW`,
-  `${result.machine}; Node ${result.node}, ${result.engine}`,
-  "",
-  `layerwise     ${result.step.median.toFixed(0)} ms a step (${result.step.spread}), ${achieved.toFixed(0)} GFLOP/s, ${ours.nodes} nodes, ${ours.startUp.toFixed(0)} ms to build and compile`,
-  `this matmul   ${matmul.toFixed(0)} GFLOP/s (1024 × 1024, same run): the step runs at ${(100 * result.ofMatmul).toFixed(0)} % of it`,
-  ...(result.pytorch.length === 0
-    ? ["PyTorch       not installed (on Debian: apt-get install python3-torch)"]
-    : result.pytorch.map(
-        (p) =>
-          `PyTorch       ${p.median.toFixed(0)} ms a step (${p.spread}), version ${p.version}, ${p.label} (its matmul: ${p.matmul.toFixed(0)} GFLOP/s): layerwise is ${p.ratio.toFixed(2)} times as fast`,
-      )),
-];
-process.stdout.write(`${lines.join("\n")}\n`);
-if (!options.only) {
-  result.decode = await decodeBench({
-    rounds,
-    cache,
-    python,
-    threads,
-    environment: { ...process.env, ...(blas && { LD_LIBRARY_PATH: blas }) },
-  });
-  process.stdout.write(`${decodeText(result.decode).join("\n")}\n`);
-}
+process.stdout.write(`${about.machine}; Node ${about.node}, ${about.engine}\n\n`);
+const step = options.only === "decode" ? undefined : await stepBench();
+if (step) process.stdout.write(`${step.lines.join("\n")}\n\n`);
+const blas = python && openBlas();
+const decode =
+  options.only === "step"
+    ? undefined
+    : await decodeBench({
+        rounds,
+        threads,
+        cache,
+        python: python && { path: python, env: { ...process.env, ...(blas && { LD_LIBRARY_PATH: blas }) } },
+      });
+if (decode) process.stdout.write(`${decodeLines(decode).join("\n")}\n`);
 mkdirSync(cache, { recursive: true });
-writeFileSync(options.json ?? join(cache, "bench.json"), `${JSON.stringify(result, null, 2)}\n`);
+writeFileSync(
+  options.json ?? join(cache, "bench.json"),
+  `${JSON.stringify({ ...about, ...step?.result, ...(decode && { decode }) }, null, 2)}\n`,
+);
+
+async function stepBench() {
+  const ours = await trainingStep();
+  const peers = pytorch(python, threads);
+  const times = { ours: [], matmul: [] };
+  for (let round = 0; round < rounds; round++) {
+    process.stderr.write(`round ${round + 1} of ${rounds}\n`);
+    times.matmul.push(await matmulRate({}, 23));
+    times.ours.push(...(await time(ours.run, steps, 3)));
+    for (const peer of peers) {
+      peer.info = peer.run();
+      peer.times.push(...peer.info.stepMilliseconds);
+    }
+  }
+  const rate = (gflops, milliseconds) => gflops / (milliseconds / 1000);
+  const matmul = Math.max(...times.matmul) / 1e9;
+  const achieved = rate(ours.gflops, median(times.ours));
+  const result = {
+    step: {
+      median: median(times.ours),
+      spread: spread(times.ours),
+      gflops: achieved,
+      nodes: ours.nodes,
+      parameters: ours.parameters,
+      startUp: ours.startUp,
+    },
+    matmul,
+    ofMatmul: achieved / matmul,
+    pytorch: peers.map(({ label, info, times: own }) => ({
+      label,
+      version: info.version,
+      blas: info.blas,
+      median: median(own),
+      spread: spread(own),
+      matmul: info.matmulGflops,
+      ratio: median(own) / median(times.ours),
+    })),
+    residentMegabytes: process.memoryUsage().rss / 2 ** 20,
+  };
+  const lines = [
+    `GPT training step: ${size.layers} layers, width ${size.width}, context ${size.context}, batch ${size.batch}, ${(ours.parameters / 1e6).toFixed(1)} M parameters, AdamW`,
+    "",
+    `layerwise     ${result.step.median.toFixed(0)} ms a step (${result.step.spread}), ${achieved.toFixed(0)} GFLOP/s, ${ours.nodes} nodes, ${ours.startUp.toFixed(0)} ms to build and compile`,
+    `this matmul   ${matmul.toFixed(0)} GFLOP/s (1024 × 1024, same run): the step runs at ${(100 * result.ofMatmul).toFixed(0)} % of it`,
+    ...(result.pytorch.length === 0
+      ? ["PyTorch       not installed (on Debian: apt-get install python3-torch)"]
+      : result.pytorch.map(
+          (p) =>
+            `PyTorch       ${p.median.toFixed(0)} ms a step (${p.spread}), version ${p.version}, ${p.label} (its matmul: ${p.matmul.toFixed(0)} GFLOP/s): layerwise is ${p.ratio.toFixed(2)} times as fast`,
+        )),
+  ];
+  return { result, lines };
+}

@@ -6,6 +6,7 @@
  *   await writeOnnx(exported, "model.onnx");
  */
 import type { GraphProto, TensorProto } from "../compile/onnx/onnx_pb.js";
+import { type WeightType, withWeights } from "../compile/quantized-weights.js";
 import { type OnnxInputOptions, type OnnxModel, onnxInputs, withProbe } from "../inspect/index.js";
 import { bake, clone, Module, warn } from "../nn/index.js";
 import {
@@ -16,18 +17,10 @@ import {
   type LongestAxes,
 } from "../runtime/dynamic.js";
 import { fail, inference, type NDArray, Tensor } from "../tensor/index.js";
-import { type WeightBits, withWeights } from "./quantized-weights.js";
 
 /** As transformers.js calls them: its `dtype`, and what it adds to the file's name. */
-export const exportTypes = { fp32: "", fp16: "_fp16", q8: "_quantized", q4: "_q4" } as const;
-export type ExportType = keyof typeof exportTypes;
-
-const weightKinds: Record<ExportType, "float32" | "float16" | WeightBits> = {
-  fp32: "float32",
-  fp16: "float16",
-  q8: 8,
-  q4: 4,
-};
+export const exportTypes: Record<WeightType, string> = { fp32: "", fp16: "_fp16", q8: "_quantized", q4: "_q4" };
+export type ExportType = WeightType;
 
 /**
  * How far an engine may be off, as a share of an output's size: sums in another order and coarse functions; 16-bit steps;
@@ -104,11 +97,7 @@ export async function finish(lowered: DynamicModel, dtype: ExportType, probe: On
   const values = new Map<string, NDArray>();
   for (const [variable, name] of lowered.variables) values.set(name, await variable.data());
   const graph = lowered.model.graph as GraphProto;
-  const whole = withWeights(
-    { ...graph, input: graph.input.filter(({ name }) => !values.has(name)) },
-    values,
-    weightKinds[dtype],
-  );
+  const whole = withWeights({ ...graph, input: graph.input.filter(({ name }) => !values.has(name)) }, values, dtype);
   const model: OnnxModel = {
     ...lowered.model,
     graph: { ...whole.graph, initializer: [...whole.graph.initializer, ...whole.weights] },

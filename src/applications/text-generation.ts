@@ -4,7 +4,15 @@ import { join } from "node:path";
 import { type ChatMessage, type ChatTemplate, chatTemplateOf } from "../data/chat-template.js";
 import { readJson } from "../data/json-file.js";
 import { Tokenizer } from "../data/tokenizer-files.js";
-import { type Decoder, type GenerateOptions, Generator, type GPT, HFConfig, isObject } from "../models/index.js";
+import {
+  type Decoder,
+  type GenerateOptions,
+  Generator,
+  type GeneratorOptions,
+  type GPT,
+  HFConfig,
+  isObject,
+} from "../models/index.js";
 import type { CompileOptions } from "../runtime/index.js";
 import { fail } from "../tensor/errors.js";
 import type { ExportType } from "./export-program.js";
@@ -17,7 +25,7 @@ export interface TextOptions extends Omit<GenerateOptions, "stopTokens"> {
 }
 
 export interface OpenOptions extends CompileOptions {
-  /** How the weights of an exported folder are kept. */
+  /** How weights are read (default: the checkpoint's own, else the first exported file). */
   readonly dtype?: ExportType;
 }
 
@@ -39,7 +47,7 @@ export class TextGenerator {
     readonly defaults: TextOptions = {},
     /** Tokens that end an answer. */
     readonly endTokens: readonly number[] = [],
-    options: CompileOptions = {},
+    options: GeneratorOptions = {},
   ) {
     this.#generator = new Generator(source, options);
     const { vocabulary } = this.#generator.decoder;
@@ -51,17 +59,18 @@ export class TextGenerator {
   }
 
   /**
-   * Opens a checkpoint folder, an adapter's together with its base, or an exported folder (Node). `dtype` chooses among
-   * the files of an exported one (default: the checkpoint itself where there is one, else the first of fp32, fp16, q8, q4).
+   * Opens a checkpoint folder, an adapter's together with its base, or an exported folder (Node). `dtype`: how weights are
+   * read: the file of that type in an exported folder, else the checkpoint's own in fp32, q8 or q4.
    *
    * @throws LayerwiseError "file" naming the file and what is wrong with it.
    */
-  static async open(folder: string, { dtype, ...options }: OpenOptions = {}): Promise<TextGenerator> {
-    const { source, config, base, tokenizer: tokenizerFolder } = await openDecoder(folder, dtype, options);
+  static async open(folder: string, options: OpenOptions = {}): Promise<TextGenerator> {
+    const opened = await openDecoder(folder, options);
+    const { source, config, base, tokenizer: tokenizerFolder, generator } = opened;
     const tokenizer = await Tokenizer.open(tokenizerFolder);
     const { defaults, endTokens } = await generationSettings(base, config);
     const ends = endTokens.length > 0 ? endTokens : tokenizer.eos === undefined ? [] : [tokenizer.eos];
-    return new TextGenerator(source, tokenizer, defaults, ends, options);
+    return new TextGenerator(source, tokenizer, defaults, ends, generator);
   }
 
   /** Positions that can be used. */

@@ -59,9 +59,15 @@ export const sampled = (command: Command): Command =>
     .option("--repetition-penalty <r>", "above 1: tokens that occurred are less likely", number)
     .option("--seed <n>", "same seed, same text", wholeNumber)
     .option("--stop <text...>", "texts that end the answer")
-    .addOption(new Option("--dtype <type>", "which file of an exported folder").choices(Object.keys(exportTypes)))
+    .addOption(weightOption())
     .option("--backend <name>", "cpu, webgpu or wasm")
     .option("--threads <n>", "threads of the engine", wholeNumber);
+
+export const weightOption = (): Option =>
+  new Option(
+    "--dtype <type>",
+    "how weights are read, with fewer bits faster and less exactly: an exported folder's file, or a checkpoint as fp32, q8 or q4",
+  ).choices(Object.keys(exportTypes));
 
 /** What commander gathered, without what was not given. */
 export function textOptions({ backend, threads, dtype, system, ...options }: Options): TextOptions {

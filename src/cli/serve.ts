@@ -5,9 +5,10 @@ import { serve as listen } from "@hono/node-server";
 import type { Command } from "commander";
 import { completionServer, loopback } from "../applications/server.js";
 import { TextGenerator } from "../applications/text-generation.js";
+import type { GeneratorType } from "../models/index.js";
 import type { BackendName } from "../runtime/index.js";
 import { fail } from "../tensor/errors.js";
-import { engineOptions } from "./generate.js";
+import { engineOptions, weightOption } from "./generate.js";
 import { wholeNumber } from "./numbers.js";
 
 interface Options {
@@ -18,6 +19,7 @@ interface Options {
   readonly origin?: string[];
   readonly allowHost?: string[];
   readonly queue: number;
+  readonly dtype?: GeneratorType;
   readonly backend?: BackendName;
   readonly threads?: number;
 }
@@ -43,6 +45,7 @@ export function registerServe(program: Command): void {
     .option("--origin <url...>", "pages that may ask, beside this server's own")
     .option("--allow-host <name...>", "names it is called by, beside this machine's own")
     .option("--queue <n>", "requests that may wait", wholeNumber, 8)
+    .addOption(weightOption())
     .option("--backend <name>", "cpu, webgpu or wasm")
     .option("--threads <n>", "threads of the engine", wholeNumber)
     .addHelpText("after", examples)

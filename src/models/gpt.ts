@@ -155,13 +155,13 @@ export class GPT extends Module<[Tensor, AttentionInputs?]> {
    * token is none. Throws for other types and shapes, and where T exceeds the context.
    */
   override forward(tokens: Tensor, inputs?: AttentionInputs): Tensor {
-    this.checkTokens(tokens);
+    this.checkTokens(tokens, inputs);
     return this.head(this.model.apply(tokens, inputs));
   }
 
   /** Logits [B, vocabulary] of what follows token `last` (int32 [B, 1]) of each row: the head runs on that one alone. */
   next(tokens: Tensor, last: Tensor, inputs?: AttentionInputs): Tensor {
-    this.checkTokens(tokens);
+    this.checkTokens(tokens, inputs);
     return this.inside(() => {
       const x = this.model.apply(tokens, inputs); // [B, T, width]
       const [B, T, width] = x.shape as [number, number, number];
@@ -257,12 +257,13 @@ export class GPT extends Module<[Tensor, AttentionInputs?]> {
     return cap === undefined ? logits : logits.div(cap).tanh().mul(cap);
   }
 
-  private checkTokens(tokens: Tensor): void {
+  /** With a cache, positions say where tokens stand, and whoever feeds them keeps to the context. */
+  private checkTokens(tokens: Tensor, { cache }: AttentionInputs = {}): void {
     const { context } = this.config;
     if (tokens.rank !== 2) fail("shape", `gpt: expected tokens [batch, length], got ${formatShape(tokens.shape)}`);
     if (tokens.dtype !== "int32" && tokens.dtype !== "int64")
       fail("dtype", `gpt: expected tokens of int32 or int64, got ${tokens.dtype}; feed NDArray.from(ids, "int32")`);
-    if (tokens.dim(1) > context)
+    if (!cache && tokens.dim(1) > context)
       fail(
         "shape",
         `gpt: ${tokens.dim(1)} tokens exceed the context of ${context}; shorten the input or build the model with a longer context`,

@@ -1,6 +1,12 @@
 export type { Decoder } from "./generation/decoder.js";
 export { ExportedDecoder, type ExportedSizes } from "./generation/exported-decoder.js";
-export { type GenerateOptions, Generator } from "./generation/generator.js";
+export {
+  type GenerateOptions,
+  Generator,
+  type GeneratorOptions,
+  type GeneratorType,
+  generatorTypes,
+} from "./generation/generator.js";
 export { type Sampler, type SamplingOptions, sampler } from "./generation/sampling.js";
 export { GPT, type GPTConfig, type GPTOptions, gpt } from "./gpt.js";
 export type { Readout } from "./graph-readout.js";

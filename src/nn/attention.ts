@@ -9,7 +9,7 @@
  * Sources: "Attention Is All You Need", 2017; "GQA: Training Generalized Multi-Query Transformer Models from
  * Multi-Head Checkpoints", 2023.
  */
-import { arange, concat, fail, formatShape, type Tensor, where } from "../tensor/index.js";
+import { arange, concat, fail, formatShape, NDArray, type Tensor, tensor, where } from "../tensor/index.js";
 import { alongScores, both, cut, type Places, partOf, parts, softmaxProduct, whole } from "./attention-parts.js";
 import { dropout } from "./dropout.js";
 import { Linear } from "./linear.js";
@@ -126,7 +126,7 @@ export class Attention extends Module<[Tensor, AttentionInputs?]> {
     const seen = { query, key, padding, segments: segments && { query: segments, key: segments } };
     const isPlain = !places && !cache;
     const mixed = (isPlain ? parts(this.mask, T) : [whole(T, k.dim(-2))]).map((part) =>
-      this.attend(cut(q, part.rows), cut(k, part.keys), cut(v, part.keys), partOf(seen, part)),
+      this.attend(cut(q, part.rows), cut(k, part.keys), cut(v, part.keys), partOf(seen, part), cache !== undefined),
     );
     return this.o_proj.apply(
       concat(mixed, 2)
@@ -136,13 +136,12 @@ export class Attention extends Module<[Tensor, AttentionInputs?]> {
   }
 
   /** Queries [B, heads, T, W] over keys and values [B, key heads, N, W]: [B, heads, T, W]. */
-  private attend(q: Tensor, k: Tensor, v: Tensor, places: Places): Tensor {
+  private attend(q: Tensor, k: Tensor, v: Tensor, places: Places, isCached: boolean): Tensor {
     const { heads, kvHeads, headWidth: W, mask } = this;
     const [B, T, N] = [q.dim(0), q.dim(2), k.dim(2)];
     // Query head h reads key head ⌊h / group⌋: a group's queries stand below each other, so no key is copied.
     const rows = (heads / kvHeads) * T;
-    const scores = q
-      .mul(this.scale)
+    const scores = this.scaled(q, isCached)
       .reshape([B, kvHeads, rows, W])
       .matmul(k.transpose([0, 1, 3, 2]))
       .reshape([B, heads, T, N]);
@@ -155,6 +154,15 @@ export class Attention extends Module<[Tensor, AttentionInputs?]> {
       .reshape([B, kvHeads, rows, N])
       .matmul(v)
       .reshape([B, heads, T, W]);
+  }
+
+  /**
+   * q · scale. Engines make a single factor part of the product; the product of one query then packs all keys first, which
+   * takes longer than itself. A vector of equal factors is left alone.
+   */
+  private scaled(q: Tensor, isCached: boolean): Tensor {
+    if (!isCached) return q.mul(this.scale);
+    return q.mul(tensor(NDArray.from(new Array<number>(this.headWidth).fill(this.scale)), { dtype: q.dtype }));
   }
 
   /** Bool, broadcasting to [batch, heads, tokens, keys]; nothing where everybody sees all. */

@@ -26,6 +26,8 @@ export interface Backend {
 
 export interface SessionOptions {
   readonly onDevice: readonly string[];
+  /** Values of initialisers that the model says are in files, by the file's name: no copy of them in the model. */
+  readonly files?: ReadonlyMap<string, Uint8Array>;
   /** File prefix for the engine's own profile, if one is wanted. */
   readonly profile?: string;
   /** The model is another program's, for any operation set: it is run as it is. */

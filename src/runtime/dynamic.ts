@@ -17,7 +17,7 @@ import {
   TensorShapeProto_DimensionSchema,
   type ValueInfoProto,
 } from "../compile/onnx/onnx_pb.js";
-import { type DType, fail, NDArray, type Tensor, type Variable } from "../tensor/index.js";
+import { type DType, fail, NDArray, type Target, type Tensor, type Variable } from "../tensor/index.js";
 import { type Outputs, traceProgram } from "./program.js";
 
 export interface DynamicInput {
@@ -48,6 +48,7 @@ export function dynamicModel(
   sums: AxisSums = {},
   title = "model",
   longest: LongestAxes = {},
+  target: Target = "cpu",
 ): DynamicModel {
   const sizes = exampleSizes(inputs, sums);
   const loweredAt = (size: Sizes) => {
@@ -59,7 +60,7 @@ export function dynamicModel(
     );
     const { outputs, updates, results } = traceProgram(fn, feeds, true);
     if (updates.size > 0) fail("trace", "export: the function assigns variables; a model for inference must not");
-    return lower(new Map(results.map((name) => [name, outputs.get(name) as Tensor])), title, "cpu");
+    return lower(new Map(results.map((name) => [name, outputs.get(name) as Tensor])), title, target);
   };
   const lowered = sizes.map(loweredAt);
   const [first] = lowered as [(typeof lowered)[0]];

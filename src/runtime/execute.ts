@@ -105,6 +105,7 @@ function swap(variable: Variable, next: DeviceArray, backend: Backend): void {
   const previous = variable.current;
   if (variable.spare === next) variable.spare = undefined;
   variable.current = next;
+  variable.version++;
   if (!(previous instanceof NDArray)) keepSpare(variable, previous, backend);
 }
 

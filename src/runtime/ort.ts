@@ -88,7 +88,7 @@ function copier(host: OrtHost): (tensor: OrtTensor, to: "cpu" | "gpu-buffer") =>
 async function createOrtSession(
   { ort, session, stops, name, advice }: OrtHost,
   model: Uint8Array,
-  { onDevice, profile }: SessionOptions,
+  { onDevice, profile, files }: SessionOptions,
 ): Promise<InferenceSession> {
   try {
     return await ort.InferenceSession.create(stops ? withStop(model) : model, {
@@ -96,6 +96,7 @@ async function createOrtSession(
       ...(onDevice.length > 0 && {
         preferredOutputLocation: Object.fromEntries(onDevice.map((output) => [output, "gpu-buffer" as const])),
       }),
+      ...(files && { externalData: Array.from(files, ([path, data]) => ({ path, data })) }),
       ...(profile !== undefined && { enableProfiling: true, profileFilePrefix: profile }),
     });
   } catch (error) {

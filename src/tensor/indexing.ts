@@ -1,10 +1,10 @@
 /** Picking by index and its adjoint, adding at an index. Indices are int32 or int64; negative ones count from the end. */
 import { arange, zeros, zerosLike } from "./constant.js";
 import type { DType } from "./dtype.js";
-import { equal } from "./elementwise.js";
+import { add, equal, mul } from "./elementwise.js";
 import { fail } from "./errors.js";
 import { formatShape, normalizeAxis, sameShape } from "./shape.js";
-import { cast, reshape, transpose, unsqueeze } from "./shaping.js";
+import { cast, reshape, slice, transpose, unsqueeze } from "./shaping.js";
 import {
   attachMethods,
   defineSingle,
@@ -158,13 +158,66 @@ const makeScatterAdd = defineSingle<AxisAttribute>({
 export const scatterAdd = (x: Tensor, indices: Tensor, updates: Tensor, axis = -1): Tensor =>
   makeScatterAdd([x, indices, updates], { axis: normalizeAxis("scatterAdd", axis, x.rank) });
 
+const makeIndexPut = defineSingle<None>({
+  name: "indexPut",
+  infer: ([data, places, written]) => {
+    const [x, indices, updates] = [data, places, written] as [Tensor, Tensor, Tensor];
+    requireIndices("indexPut", indices);
+    const depth = indices.rank === 0 ? 0 : indices.dim(-1);
+    if (depth < 1 || depth > x.rank)
+      fail(
+        "shape",
+        `indexPut: indices ${formatShape(indices.shape)} must end in an axis of 1 to ${x.rank} numbers, which name a place in ${formatShape(x.shape)}`,
+      );
+    const expected = [...indices.shape.slice(0, -1), ...x.shape.slice(depth)];
+    if (!sameShape(updates.shape, expected) || updates.dtype !== x.dtype)
+      fail(
+        "shape",
+        `indexPut: expected updates ${x.dtype}${formatShape(expected)}, got ${updates.dtype}${formatShape(updates.shape)}`,
+      );
+    return x;
+  },
+  gradient: ({ inputs, gradient, needs }) => {
+    const [x, indices, updates] = inputs as [Tensor, Tensor, Tensor];
+    return [
+      needs(0) ? indexPut(gradient, indices, zerosLike(updates)) : undefined,
+      undefined,
+      needs(2) ? reshape(gather(...flatRows(gradient, indices, x.rank), 0), updates.shape) : undefined,
+    ];
+  },
+  flops: () => 0,
+  lower: ({ emit, cast: convert, inputs }) => {
+    const [x, indices, updates] = inputs as [string, string, string];
+    emit("ScatterND", [x, convert(indices, "int64"), updates]);
+  },
+});
+
+/** x with the axes that `indices` [.., depth] name flattened into one, and the rows along it. */
+function flatRows(x: Tensor, indices: Tensor, rank: number): [x: Tensor, rows: Tensor] {
+  const depth = indices.dim(-1);
+  const named = x.shape.slice(0, depth);
+  let rows: Tensor | undefined;
+  for (const [axis, size] of named.entries()) {
+    const own = reshape(slice(indices, { axis: -1, start: axis, end: axis + 1 }), indices.shape.slice(0, -1));
+    rows = rows ? add(mul(rows, size), own) : own;
+  }
+  return [reshape(x, [named.reduce((a, b) => a * b, 1), ...x.shape.slice(depth, rank)]), rows as Tensor];
+}
+
+/**
+ * x with updates written at the places that `indices` [.., depth] name by their first `depth` coordinates, from 0 (in
+ * PyTorch `x.index_put(indices.unbind(-1), updates)`). No place may be named twice where the values differ.
+ */
+export const indexPut = (x: Tensor, indices: Tensor, updates: Tensor): Tensor =>
+  makeIndexPut([x, indices, updates], {});
+
 /** 1 at the class, 0 elsewhere: [..] to [.., classes]. */
 export function oneHot(indices: Tensor, classes: number, dtype: DType = "float32"): Tensor {
   requireIndices("oneHot", indices);
   return cast(equal(unsqueeze(indices, -1), reshape(arange(classes, indices.dtype), [classes])), dtype);
 }
 
-const methods = { gather, takeAlongAxis, scatterAdd, indexAdd };
+const methods = { gather, takeAlongAxis, scatterAdd, indexAdd, indexPut };
 declare module "./tensor.js" {
   interface Tensor extends MethodsOf<typeof methods> {}
 }

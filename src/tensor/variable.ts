@@ -36,6 +36,8 @@ export class Variable extends Tensor {
   trainable: boolean;
   /** Where the value lives now: on the host, or on the backend that last wrote it. Programs read and swap it. */
   current: NDArray | DeviceArray;
+  /** How often it was given a value: whoever keeps something made of it can tell whether that still holds. */
+  version = 0;
   /** The buffer the next run may write to (double buffering). */
   spare: DeviceArray | undefined;
 
@@ -83,6 +85,7 @@ export class Variable extends Tensor {
       );
     this.release();
     this.current = array;
+    this.version++;
   }
 
   /** The current value, as a copy on the host. */

@@ -6,8 +6,8 @@ import { AutoModelForCausalLM, AutoTokenizer, env } from "@huggingface/transform
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { afterAll, describe, expect, it } from "vitest";
 import { exportFolder } from "../../src/applications/export-files.js";
-import { quantizeBlocks } from "../../src/applications/quantized-weights.js";
 import { TextGenerator } from "../../src/applications/text-generation.js";
+import { quantizeBlocks } from "../../src/compile/quantized-weights.js";
 import { fromPretrained } from "../../src/data/pretrained-files.js";
 import { readSafetensors } from "../../src/data/safetensors-file.js";
 import { Generator } from "../../src/models/index.js";

@@ -21,7 +21,7 @@ describe.each(["qwen3", "mistral", "gpt2", "llama-chat"])("%s", (name) => {
   it.each(["cpu", "wasm"] as const)(
     "on %s gives the tokens of the checkpoint, for prompts of different lengths",
     async (backend) => {
-      const { source } = await openDecoder(folder, "fp32", { backend });
+      const { source } = await openDecoder(folder, { dtype: "fp32", backend });
       const exported = new Generator(source);
       const own = new Generator(await fromPretrained(join(root, name)));
       for (const rows of [prompts, [[3, 1, 4, 1, 5, 9]], [[3, 1, 4, 1, 5, 9, 2, 6]], [[2, 7]]])
@@ -34,7 +34,7 @@ describe.each(["qwen3", "mistral", "gpt2", "llama-chat"])("%s", (name) => {
   );
 
   it("reads only what is new where a text goes on, and begins again where it does not", async () => {
-    const { source } = await openDecoder(folder, "fp32");
+    const { source } = await openDecoder(folder, { dtype: "fp32" });
     const decoder = source as Exclude<typeof source, { config: unknown }>;
     const [first] = await decoder.logits([[1, 2, 3]]);
     await decoder.logits([[5, 6]]);

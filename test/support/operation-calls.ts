@@ -152,6 +152,7 @@ export const operationCalls: Readonly<Record<string, OperationCall>> = {
   gather: ([x, indices]: Two, { axis }: AtAxis) => x.gather(indices, axis),
   takeAlongAxis: ([x, indices]: Two, { axis }: AtAxis) => x.takeAlongAxis(indices, axis),
   scatterAdd: ([x, indices, updates]: Three, { axis }: AtAxis) => x.scatterAdd(indices, updates, axis),
+  indexPut: ([x, indices, updates]: Three) => x.indexPut(indices, updates),
   oneHot: ([indices]: One, { classes }: { readonly classes: number }) => oneHot(indices, classes),
   embedding: ([weight, ids]: Two) => embedding(weight, ids),
 

@@ -17,6 +17,7 @@ def add_to(cases):
     gathers(cases)
     along_axis(cases)
     classes(cases)
+    places(cases)
 
 
 def gathers(cases):
@@ -69,3 +70,16 @@ def classes(cases):
     cases.add("embedding_vector", "embedding", [normal(7, 4), integers(0, 7, 3)], embed)
     cases.add("embedding_repeated", "embedding", [normal(3, 2), values(2, 2, 2, 0)], embed)
     cases.add("embedding_int64", "embedding", [normal(7, 4), integers(0, 7, 3)], embed, wide=True)
+
+
+def places(cases):
+    put = lambda x, i, u: x.index_put(tuple(i.unbind(-1)), u)
+    table = {
+        "rows": ((5, 3), (3, 0, 4), (3, 1)),
+        "entries": ((3, 4), (0, 1, 2, 3, 1, 0), (3, 2)),
+        "rank4": ((2, 2, 5, 3), (0, 0, 1, 0, 1, 1, 1, 0, 4, 1, 1, 3), (2, 2, 3)),
+        "vector": ((6,), (5, 2), (2, 1)),
+    }
+    for name, (shape, index, form) in table.items():
+        rows = normal(*form[:-1], *shape[form[-1] :])
+        cases.add(f"indexPut_{name}", "indexPut", [normal(*shape), values(*index, shape=form), rows], put)

@@ -1,4 +1,6 @@
 /** Token by token, from whatever gives logits: sampling, ends, and the window that slides over long texts. */
+import type { WeightType } from "../../compile/quantized-weights.js";
+import { inTurn } from "../../runtime/execute.js";
 import type { CompileOptions } from "../../runtime/index.js";
 import { fail } from "../../tensor/index.js";
 import { GPT } from "../gpt.js";
@@ -19,12 +21,26 @@ export interface GenerateOptions extends SamplingOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface GeneratorOptions extends CompileOptions {
+  /**
+   * How weights are read (default "fp32"): "q8" and "q4" keep the matrices of linear layers as 8- or 4-bit integers with
+   * a scale for every 32, which is less to read for a token; the model itself stays as it is.
+   */
+  readonly dtype?: GeneratorType;
+}
+
+/** Half precision is not among them: the engine has no float16 products on the CPU, and would widen every weight. */
+export const generatorTypes = ["fp32", "q8", "q4"] as const satisfies readonly WeightType[];
+export type GeneratorType = (typeof generatorTypes)[number];
+
 export class Generator {
   readonly decoder: Decoder;
 
-  /** A model, or an exported one as `ExportedDecoder`; `options` say where a model's programs run. */
-  constructor(source: GPT | Decoder, options: CompileOptions = {}) {
-    this.decoder = source instanceof GPT ? new VariableDecoder(source, options) : source;
+  /** A model, or an exported one as `ExportedDecoder`; `options` are for a model: where it runs, how its weights are read. */
+  constructor(source: GPT | Decoder, { dtype = "fp32", ...engine }: GeneratorOptions = {}) {
+    if (!generatorTypes.includes(dtype))
+      fail("argument", `generate: expected dtype to be ${generatorTypes.join(", ")}, got ${dtype}`);
+    this.decoder = source instanceof GPT ? new VariableDecoder(source, dtype, engine) : source;
   }
 
   /**
@@ -47,8 +63,8 @@ export class Generator {
       signal?.throwIfAborted();
       const isOver = (row: readonly number[], b: number) => ended[b] || (!slide && row.length > context);
       if (rows.every(isOver)) return;
-      const logits = await this.decoder.logits(
-        rows.map((row) => (slide ? latest(row, context) : row.slice(0, context))),
+      const logits = await inTurn(() =>
+        this.decoder.logits(rows.map((row) => (slide ? latest(row, context) : row.slice(0, context)))),
       );
       const tokens = rows.map((row, b) => {
         if (isOver(row, b)) return undefined;
@@ -70,8 +86,9 @@ export class Generator {
     return made;
   }
 
+  /** Gives the session, with its copy of the weights, and the cache back; they are made anew when needed. */
   release(): Promise<void> {
-    return this.decoder.release();
+    return inTurn(() => this.decoder.release());
   }
 
   #check(prompts: readonly (readonly number[])[]): void {

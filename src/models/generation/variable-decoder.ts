@@ -1,109 +1,212 @@
 /**
- * A model's own variables as a decoder: one program reads the prompt, the same one with a single token goes on. Prompts are
- * padded to few lengths and the cache grows in few sizes, since every shape is compiled once.
+ * The decode graph at work: a session with the model's weights as constants, and the keys and values of the tokens that
+ * were read. The session is made anew when a weight has another value, the graph when the model's structure changes.
+ *
+ * On the CPU keys and values are written where they lie: the engine is given the same arrays to read and to fill, and the
+ * only node that reads them writes the new rows into them.
  */
-import { type CompileOptions, compile, type Program } from "../../runtime/index.js";
-import { arange, NDArray, structureRevision, type Tensor, type Variable } from "../../tensor/index.js";
+import type { WeightType } from "../../compile/quantized-weights.js";
+import type { Backend, Session } from "../../runtime/backend.js";
+import { sessionWithWeights } from "../../runtime/constant-weights.js";
+import { type CompileOptions, getBackend } from "../../runtime/index.js";
+import { type DeviceArray, NDArray, structureRevision } from "../../tensor/index.js";
 import type { GPT } from "../gpt.js";
+import { type DecodeGraph, decodeGraph, keyValueParts, pastName, presentName, slotsName } from "./decode-graph.js";
 import type { Decoder } from "./decoder.js";
-import { VariableCache } from "./variable-cache.js";
+import { chunk, grown, places, positionsHeld, type Span, slotsOf } from "./slots.js";
 
-type StepInputs = { readonly tokens: Tensor; readonly start: Tensor; readonly count: Tensor };
-
-interface Stage {
-  readonly cache: VariableCache;
-  readonly step: Program<StepInputs, { logits: Tensor }>;
-  /** The tokens whose keys and values are in the cache, row by row. */
-  held: readonly (readonly number[])[];
-  /** The weights that they were made with. */
-  weights: Weights | undefined;
-}
-
-/** Which values a model had: a variable that is set, or trained, has another one. */
-interface Weights {
-  readonly revision: number;
-  readonly variables: readonly Variable[];
-  readonly values: readonly unknown[];
-}
-
-/** The length of prompts and caches that is compiled for `n`: a power of two, or one and a half. */
-const rounded = (n: number, least: number): number => {
-  let size = least;
+/** The length of caches for texts of `n` tokens: a power of two, or one and a half. */
+const rounded = (n: number): number => {
+  let size = 128;
   while (size < n) size = Number.isInteger(Math.log2(size)) ? (size * 3) / 2 : (size * 4) / 3;
   return size;
 };
 
+/** Positions that the first graph has tables for. */
+const usualLength = 8192;
+
+interface Built {
+  readonly revision: number;
+  readonly graph: DecodeGraph;
+}
+
+interface Running {
+  readonly graph: DecodeGraph;
+  readonly session: Session;
+  readonly versions: readonly number[];
+}
+
+interface Kept {
+  readonly capacity: number;
+  /** The tokens whose keys and values are there, row by row. */
+  readonly held: number[][];
+  readonly arrays: Map<string, DeviceArray>;
+}
+
 export class VariableDecoder implements Decoder {
   readonly context: number;
   readonly vocabulary: number;
-  #stage: Stage | undefined;
+  #built: Built | undefined;
+  #running: Running | undefined;
+  #kept: Kept | undefined;
 
   constructor(
     readonly model: GPT,
-    readonly options: CompileOptions = {},
+    readonly type: WeightType,
+    readonly options: CompileOptions,
   ) {
     ({ context: this.context, vocabulary: this.vocabulary } = model.config);
   }
 
-  async release(): Promise<void> {
-    const stage = this.#stage;
-    this.#stage = undefined;
-    await stage?.step.release();
-    stage?.cache.release();
-  }
-
-  /** Feeds what the cache does not hold yet. */
+  /** Logits of what follows each row. Reads what no run has read yet. */
   async logits(rows: readonly (readonly number[])[]): Promise<Float32Array[]> {
+    const backend = await getBackend(this.options.backend, this.options);
     const longest = Math.max(...rows.map((row) => row.length));
-    const stage = await this.#stageFor(rows.length, longest);
-    // Keys and values of other weights are of no use.
-    if (!isCurrent(stage.weights)) stage.held = rows.map(() => []);
-    const start = rows.map((row, b) => stage.cache.reusable(stage.held[b] as number[], row));
-    const fresh = rows.map((row, b) => row.slice(start[b]));
-    const most = Math.max(...fresh.map(({ length }) => length));
-    const T = most === 1 ? 1 : Math.min(rounded(most, 16), stage.cache.capacity);
-    const tokens = NDArray.zeros([rows.length, T], "int32");
-    for (const [b, ids] of fresh.entries()) for (const [t, id] of ids.entries()) tokens.data[b * T + t] = id;
-    const column = (values: readonly number[]) => NDArray.from(values, "int32", [rows.length, 1]);
-    const { logits } = await stage.step({
-      tokens,
-      start: column(start),
-      count: column(fresh.map(({ length }) => length)),
-    });
-    stage.held = [...rows];
-    // After the run, which may have brought the weights to the engine.
-    stage.weights = weightsOf(this.model, stage.weights);
-    const V = logits.shape[1] as number;
-    return rows.map((_, b) => (logits.data as Float32Array).subarray(b * V, (b + 1) * V));
+    const running = await this.#current(backend, longest);
+    const kept = await this.#cacheFor(running.graph, backend, rows.length, longest);
+    const begins = rows.map((row, b) => reusable(kept.held[b] as number[], row, running.graph));
+    const logits: Float32Array[] = [];
+    for (let done = 0; ; done += chunk) {
+      const spans = rows.map((row, b): Span => {
+        const start = Math.min(row.length, (begins[b] as number) + done);
+        return { start, count: Math.min(chunk, row.length - start) };
+      });
+      if (spans.every(({ count }) => count === 0)) return logits;
+      const made = await this.#run(running, kept, backend, rows, spans);
+      for (const [b, { start, count }] of spans.entries())
+        if (count > 0 && start + count === rows[b]?.length) logits[b] = made[b] as Float32Array;
+    }
   }
 
-  /** The cache for these sizes; a new one starts empty, and the prompt is read again. */
-  async #stageFor(batch: number, length: number): Promise<Stage> {
-    const known = this.#stage;
-    if (known && known.cache.batch === batch && known.cache.capacity >= length) return known;
+  async release(): Promise<void> {
+    const running = this.#running;
+    this.#running = undefined;
+    this.#forget();
+    await running?.session.release();
+  }
+
+  #forget(): void {
+    for (const array of this.#kept?.arrays.values() ?? []) array.release();
+    this.#kept = undefined;
+  }
+
+  /** The session for the weights of now. What others have made is of no use then. */
+  async #current(backend: Backend, length: number): Promise<Running> {
+    const graph = this.#graph(backend, length);
+    const versions = Array.from(graph.lowered.variables.keys(), ({ version }) => version);
+    const last = this.#running;
+    if (last?.graph === graph && versions.every((version, i) => version === last.versions[i])) return last;
     await this.release();
-    const { model } = this;
-    const capacity = Math.min(rounded(length + 64, 128), Math.max(model.config.context, 1));
-    const cache = new VariableCache(batch, capacity);
-    const step = compile<StepInputs, { logits: Tensor }>(({ tokens, start, count }) => {
-      const last = count.sub(1); // [batch, 1]
-      const positions = start.add(arange(tokens.dim(1)).unsqueeze(0)).minimum(capacity - 1);
-      return { logits: model.next(tokens, last, { positions, cache: cache.over({ start, count }) }) };
-    }, this.options);
-    this.#stage = { cache, step, held: Array.from({ length: batch }, () => []), weights: undefined };
-    return this.#stage;
+    const onDevice = backend.holds("float32")
+      ? graph.layers.flatMap((_, l) => keyValueParts.map((part) => presentName(l, part)))
+      : [];
+    const session = await sessionWithWeights(graph.lowered, this.type, backend, onDevice);
+    this.#running = { graph, session, versions };
+    return this.#running;
+  }
+
+  #graph(backend: Backend, length: number): DecodeGraph {
+    const revision = structureRevision();
+    const known = this.#built;
+    if (known?.revision === revision && known.graph.length >= length) return known.graph;
+    const tables = Math.min(this.model.config.context, Math.max(usualLength, rounded(length)));
+    const graph = decodeGraph(this.model, tables, backend.name);
+    this.#built = { revision, graph };
+    return graph;
+  }
+
+  /** Keys and values for so many rows and tokens; what is there already is kept. */
+  async #cacheFor(graph: DecodeGraph, backend: Backend, batch: number, length: number): Promise<Kept> {
+    const known = this.#kept?.held.length === batch ? this.#kept : undefined;
+    if (known && known.capacity >= length) return known;
+    if (!known) this.#forget();
+    const capacity = Math.min(rounded(length + 64), this.model.config.context);
+    const arrays = new Map<string, DeviceArray>();
+    for (const [l, { kvHeads, headWidth, window }] of graph.layers.entries())
+      for (const part of keyValueParts) {
+        const name = pastName(l, part);
+        const slots = slotsOf(window, capacity);
+        const old = known?.arrays.get(name);
+        if (old && slotsOf(window, known?.capacity ?? 0) === slots) arrays.set(name, old);
+        else {
+          const empty = () => NDArray.zeros([batch, kvHeads, slots + 1, headWidth], "float32");
+          arrays.set(name, await backend.place(old ? grown(await old.read(), slots) : empty()));
+          old?.release();
+        }
+      }
+    this.#kept = { capacity, arrays, held: known?.held ?? Array.from({ length: batch }, () => []) };
+    return this.#kept;
+  }
+
+  /** One run over at most `chunk` tokens of every row; the logits after the last one of each. */
+  async #run(
+    { graph, session }: Running,
+    kept: Kept,
+    backend: Backend,
+    rows: readonly (readonly number[])[],
+    spans: readonly Span[],
+  ): Promise<Float32Array[]> {
+    const feeds = new Map([...inputsOf(graph, kept.capacity, rows, spans, backend), ...kept.arrays]);
+    const vocabulary = this.model.config.vocabulary;
+    const spares = new Map<string, DeviceArray>();
+    if (backend.fillsOutputs) {
+      spares.set("logits", backend.upload(NDArray.zeros([rows.length, vocabulary], "float32")));
+      for (const [past, array] of kept.arrays) spares.set(past.replace("past", "present"), array);
+    }
+    const outputs = ["logits", ...Array.from(kept.arrays.keys(), (past) => past.replace("past", "present"))];
+    // A run that fails may have written some of its rows.
+    const held = kept.held.splice(0, rows.length, ...rows.map(() => []));
+    const results = await session.run(feeds, outputs, spares);
+    for (const [b, { start, count }] of spans.entries())
+      kept.held[b] = count > 0 ? (rows[b] as number[]).slice(0, start + count) : (held[b] as number[]);
+    for (const [past, old] of kept.arrays) {
+      const next = results.get(past.replace("past", "present")) as DeviceArray;
+      if (next === old) continue;
+      kept.arrays.set(past, next);
+      old.release();
+    }
+    const { data } = await (results.get("logits") as DeviceArray).read();
+    return rows.map((_, b) => (data as Float32Array).subarray(b * vocabulary, (b + 1) * vocabulary));
   }
 }
 
-const isCurrent = (weights: Weights | undefined): boolean =>
-  weights !== undefined &&
-  weights.revision === structureRevision() &&
-  weights.variables.every(({ current }, i) => current === weights.values[i]);
+/** Everything that is fed but keys and values. */
+function inputsOf(
+  { layers }: DecodeGraph,
+  capacity: number,
+  rows: readonly (readonly number[])[],
+  spans: readonly Span[],
+  backend: Backend,
+): Map<string, DeviceArray> {
+  const B = rows.length;
+  const T = Math.max(...spans.map(({ count }) => count));
+  const [tokens, positions] = [NDArray.zeros([B, T], "int32"), NDArray.zeros([B, T], "int32")];
+  for (const [b, { start, count }] of spans.entries())
+    for (let t = 0; t < count; t++) {
+      tokens.data[b * T + t] = rows[b]?.[start + t] as number;
+      positions.data[b * T + t] = start + t;
+    }
+  const column = (values: readonly number[]) => NDArray.from(values, "int32", [B, 1]);
+  const arrays: [string, NDArray][] = [
+    ["tokens", tokens],
+    ["positions", positions],
+    ["rows", column(rows.map((_, b) => b))],
+    ["last", column(spans.map(({ count }) => Math.max(0, count - 1)))],
+  ];
+  for (const window of new Set(layers.map((layer) => layer.window))) {
+    const slots = slotsOf(window, capacity);
+    arrays.push([`places ${slotsName(window)}`, places(spans, T, slots)]);
+    arrays.push([`held ${slotsName(window)}`, positionsHeld(spans, slots)]);
+  }
+  return new Map(arrays.map(([name, array]) => [name, backend.upload(array)]));
+}
 
-/** `last` spares the walk over a model whose structure is the same. */
-function weightsOf(model: GPT, last: Weights | undefined): Weights {
-  const revision = structureRevision();
-  if (last && isCurrent(last)) return last;
-  const variables = last?.revision === revision ? last.variables : [...model.namedVariables().values()];
-  return { revision, variables, values: variables.map(({ current }) => current) };
+/** How many tokens of `wanted` need not be read again; the last one always is. */
+function reusable(held: readonly number[], wanted: readonly number[], { layers }: DecodeGraph): number {
+  let n = 0;
+  while (n < held.length && n < wanted.length && held[n] === wanted[n]) n++;
+  n = Math.min(n, wanted.length - 1);
+  // Further back a window has forgotten what its tokens stand upon.
+  const hasWindow = layers.some(({ window }) => window !== undefined);
+  return hasWindow && held.length - n > chunk ? 0 : n;
 }

@@ -115,6 +115,18 @@ const indexAdd: Rule = (_, inputs) => {
   ]);
 };
 
+const indexPut: Rule = (_, inputs) => {
+  const [x, indices, updates] = inputs as [Value, Value, Value];
+  const lead = indices.shape.length - 1;
+  const depth = indices.shape[lead] as number;
+  const result = { shape: x.shape, data: x.data.slice() };
+  eachIndex(updates.shape, (index, flat) => {
+    const named = Array.from({ length: depth }, (_, i) => read(indices, [...index.slice(0, lead), i]));
+    result.data[plainOffset(x, [...named, ...index.slice(lead)])] = updates.data[flat] as number;
+  });
+  return [result];
+};
+
 export const movementRules: Readonly<Record<string, Rule>> = {
   fill: (node, [x]) => [makeValue(outputShape(node), () => (x as Value).data[0] as number)],
   expand: (node, [x]) => [makeValue(outputShape(node), (index) => read(x as Value, index))],
@@ -127,6 +139,7 @@ export const movementRules: Readonly<Record<string, Rule>> = {
   takeAlongAxis,
   scatterAdd,
   indexAdd,
+  indexPut,
   stopGradient: first,
   straightThrough: first,
   customGradient: first,

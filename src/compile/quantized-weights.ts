@@ -7,9 +7,14 @@
  * where `extreme` is the entry of the block with the largest magnitude, so that one is exact. float16 weights are
  * widened in the graph.
  */
-import { encodeNode, encodeTensor } from "../compile/onnx/encode.js";
-import type { GraphProto, NodeProto, TensorProto } from "../compile/onnx/onnx_pb.js";
+
 import { NDArray } from "../tensor/index.js";
+import { encodeNode, encodeTensor } from "./onnx/encode.js";
+import type { GraphProto, NodeProto, TensorProto } from "./onnx/onnx_pb.js";
+
+/** As transformers.js calls them: its `dtype`. */
+export const weightTypes = ["fp32", "fp16", "q8", "q4"] as const;
+export type WeightType = (typeof weightTypes)[number];
 
 export type WeightBits = 4 | 8;
 const block = 32;
@@ -54,14 +59,10 @@ interface Rewritten {
 }
 
 /** The graph with its weights as initialisers of float32, float16, or 8 or 4 bits where they are factors of a product. */
-export function withWeights(
-  graph: GraphProto,
-  weights: ReadonlyMap<string, NDArray>,
-  kind: "float32" | "float16" | WeightBits,
-): Rewritten {
-  if (kind === "float32") return { graph, weights: Array.from(weights, ([name, value]) => encodeTensor(name, value)) };
-  if (kind === "float16") return asHalf(graph, weights);
-  return asIntegers(graph, weights, kind);
+export function withWeights(graph: GraphProto, weights: ReadonlyMap<string, NDArray>, type: WeightType): Rewritten {
+  if (type === "fp32") return { graph, weights: Array.from(weights, ([name, value]) => encodeTensor(name, value)) };
+  if (type === "fp16") return asHalf(graph, weights);
+  return asIntegers(graph, weights, type === "q8" ? 8 : 4);
 }
 
 function asHalf(graph: GraphProto, weights: ReadonlyMap<string, NDArray>): Rewritten {
