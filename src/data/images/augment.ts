@@ -2,7 +2,7 @@ import { fail } from "../../tensor/errors.js";
 import { type CorruptionName, corrupt, type Severity } from "./corruptions.js";
 import { type DrawKey, Draws } from "./draws.js";
 import { jitterColors } from "./jitter.js";
-import { bilinear, drawPicture, mapPicture, type Picture, sizeText } from "./picture.js";
+import { drawPicture, mapPicture, type Picture, sizeText, within } from "./picture.js";
 import { type ShiftName, shiftDomain } from "./shifts.js";
 
 /**
@@ -117,11 +117,18 @@ export function crop(
   width: number,
   border: "zero" | "reflect" = "zero",
 ): Picture {
-  return drawPicture(image.channels, height, width, (c, y, x) => {
-    const [row, column] = [y + top, x + left];
-    const inside = row >= 0 && row < image.height && column >= 0 && column < image.width;
-    return inside || border === "reflect" ? bilinear(image, c, row, column, "mirror") : 0;
-  });
+  const data = new Float32Array(image.channels * height * width);
+  for (let c = 0, i = 0; c < image.channels; c++)
+    for (let y = 0; y < height; y++) {
+      const row = within(y + top, image.height, "mirror");
+      const start = (c * image.height + row) * image.width;
+      for (let x = 0; x < width; x++, i++) {
+        const column = within(x + left, image.width, "mirror");
+        const inside = row === y + top && column === x + left;
+        if (inside || border === "reflect") data[i] = image.data[start + column] as number;
+      }
+    }
+  return { channels: image.channels, height, width, data };
 }
 
 function randomCrop(
@@ -164,19 +171,30 @@ function centralBox({ height: h, width: w }: Picture, [low, high]: Range): Box {
  * antialiased bilinear; the part's own border is the edge).
  */
 export function resize(image: Picture, [top, left, height, width]: Box, [rows, columns]: [number, number]): Picture {
-  const horizontal = filters(width, columns);
-  const vertical = filters(height, rows);
-  const at = (c: number, y: number, x: number): number =>
-    image.data[(c * image.height + top + y) * image.width + left + x] as number;
-  const narrow = drawPicture(image.channels, height, columns, (c, y, x) => {
-    const { first, weights } = horizontal[x] as Filter;
-    return weights.reduce((sum, weight, i) => sum + weight * at(c, y, first + i), 0);
+  const { channels, data } = image;
+  const narrow = new Float32Array(channels * height * columns);
+  filters(width, columns).forEach(({ first, weights }, x) => {
+    for (let c = 0; c < channels; c++)
+      for (let y = 0; y < height; y++) {
+        const start = (c * image.height + top + y) * image.width + left + first;
+        narrow[(c * height + y) * columns + x] = weighted(data, start, 1, weights);
+      }
   });
-  return drawPicture(image.channels, rows, columns, (c, y, x) => {
-    const { first, weights } = vertical[y] as Filter;
-    const start = (c * height + first) * columns + x;
-    return weights.reduce((sum, weight, i) => sum + weight * (narrow.data[start + i * columns] as number), 0);
+  const result = new Float32Array(channels * rows * columns);
+  filters(height, rows).forEach(({ first, weights }, y) => {
+    for (let c = 0; c < channels; c++)
+      for (let x = 0; x < columns; x++) {
+        const start = (c * height + first) * columns + x;
+        result[(c * rows + y) * columns + x] = weighted(narrow, start, columns, weights);
+      }
   });
+  return { channels, height: rows, width: columns, data: result };
+}
+
+function weighted(data: Float32Array, start: number, step: number, weights: readonly number[]): number {
+  let sum = 0;
+  for (let i = 0; i < weights.length; i++) sum += (weights[i] as number) * (data[start + i * step] as number);
+  return sum;
 }
 
 interface Filter {

@@ -71,7 +71,8 @@ export function memoryImages(source: Omit<MemorySource, "kind">): ImageDataset {
     source: { kind: "memory", ...source },
     async get(index) {
       checkIndex(index, labels.length);
-      const data = Float32Array.from(pixels.subarray(index * size, (index + 1) * size), (x) => x / 255);
+      const data = new Float32Array(size);
+      for (let i = 0, start = index * size; i < size; i++) data[i] = (pixels[start + i] as number) / 255;
       return { image: { channels, height, width, data }, label: labels[index] as number };
     },
   };

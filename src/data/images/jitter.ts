@@ -1,35 +1,43 @@
 import type { ColorJitter } from "./augment.js";
 import type { Draws } from "./draws.js";
-import { clip, mapPicture, type Picture } from "./picture.js";
+import { clip, type Picture } from "./picture.js";
 
 /** Grey per pixel as torchvision weighs it: 0.2989 R + 0.587 G + 0.114 B; a grey picture is its own. */
 function greyOf({ channels, height, width, data }: Picture): Float32Array {
   const size = height * width;
   if (channels !== 3) return data.subarray(0, size);
-  return Float32Array.from(
-    { length: size },
-    (_, i) =>
-      0.2989 * (data[i] as number) + 0.587 * (data[size + i] as number) + 0.114 * (data[2 * size + i] as number),
-  );
+  const grey = new Float32Array(size);
+  for (let i = 0; i < size; i++)
+    grey[i] =
+      0.2989 * (data[i] as number) + 0.587 * (data[size + i] as number) + 0.114 * (data[2 * size + i] as number);
+  return grey;
 }
 
-const blend = (image: Picture, other: (pixel: number) => number, factor: number): Picture =>
-  mapPicture(image, (value, _, y, x) => clip(factor * value + (1 - factor) * other(y * image.width + x)));
+/** factor · x + (1 − factor) · other, clipped to [0, 1]; `other` is a plane or one value. */
+function blend(image: Picture, other: Float32Array | number, factor: number): Picture {
+  const size = image.height * image.width;
+  const data = new Float32Array(image.data.length);
+  for (let i = 0; i < data.length; i++) {
+    const base = typeof other === "number" ? other : (other[i % size] as number);
+    data[i] = clip(factor * (image.data[i] as number) + (1 - factor) * base);
+  }
+  return { ...image, data };
+}
 
 /** x · factor. */
-export const adjustBrightness = (image: Picture, factor: number): Picture => blend(image, () => 0, factor);
+export const adjustBrightness = (image: Picture, factor: number): Picture => blend(image, 0, factor);
 
 /** factor · x + (1 − factor) · mean of the grey picture. */
 export function adjustContrast(image: Picture, factor: number): Picture {
   const grey = greyOf(image);
-  const mean = grey.reduce((a, b) => a + b, 0) / grey.length;
-  return blend(image, () => mean, factor);
+  let sum = 0;
+  for (let i = 0; i < grey.length; i++) sum += grey[i] as number;
+  return blend(image, sum / grey.length, factor);
 }
 
 /** factor · x + (1 − factor) · grey. */
 export function adjustSaturation(image: Picture, factor: number): Picture {
-  const grey = greyOf(image);
-  return blend(image, (pixel) => grey[pixel] as number, factor);
+  return blend(image, greyOf(image), factor);
 }
 
 /** Hue turned by `turn` of a circle, in HSV; a grey picture has none. */
