@@ -43,6 +43,9 @@ function pngPicture(bytes: Uint8Array, name: string): Picture {
       { width, height, channels: 3 },
     );
   const full = 2 ** depth - 1;
+  // A stream of pixels that ends early decodes to an array that does.
+  const expected = depth < 8 ? height * Math.ceil((width * channels * depth) / 8) : width * height * channels;
+  if (data.length < expected) fail("file", `${name}: ${data.length} values of pixels; expected ${expected}`);
   const values = depth < 8 ? paletteIndices(data, width, height, depth) : data;
   return pictureOfPixels(values, { width, height, channels: channels < 3 ? 1 : 3, stride: channels }, full);
 }
@@ -60,10 +63,15 @@ function paletteIndices(data: ArrayLike<number>, width: number, height: number, 
   });
 }
 
-/** Walks the chunks before anything is unpacked: lengths inside the file, a size in bounds, an end. */
+/** Deflate packs at most 1,032 to 1. */
+const densest = 1032;
+const channelsOf: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
+
+/** Walks the chunks before anything is unpacked: lengths inside the file, a size its data can have, an end. */
 function checkPng(bytes: Uint8Array, name: string): [width: number, height: number] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let size: [number, number] | undefined;
+  let header: Header | undefined;
+  let packed = 0;
   for (let at = 8; ; ) {
     if (at + 12 > bytes.length) return fail("file", `${name}, byte ${at}: the PNG ends here, before its IEND chunk`);
     const length = view.getUint32(at);
@@ -73,17 +81,34 @@ function checkPng(bytes: Uint8Array, name: string): [width: number, height: numb
         "file",
         `${name}, byte ${at}: chunk "${kind}" of ${length} bytes; ${bytes.length - at - 12} are left`,
       );
-    if (!size) {
-      if (kind !== "IHDR" || length !== 13)
-        return fail("file", `${name}, byte ${at}: expected a PNG's IHDR chunk of 13 bytes, got "${kind}" of ${length}`);
-      size = [view.getUint32(at + 8), view.getUint32(at + 12)];
-      const [width, height] = size;
-      if (width * height === 0 || width * height > maxPixels)
-        fail("file", `${name}, byte ${at + 8}: ${width} x ${height} pixels; expected 1 to ${maxPixels} in all`);
+    header ??= pngHeader(view, kind, length, name);
+    if (kind === "IDAT") packed += length;
+    if (kind === "IEND") {
+      const { width, height, raw } = header;
+      // Packed pixels are hardly longer than plain ones, and no shorter than deflate can make them.
+      if (packed > 2 * raw + 4096 || packed * densest < raw)
+        fail("file", `${name}: ${packed} bytes of packed pixels cannot be ${width} x ${height} pixels; refused`);
+      return [width, height];
     }
-    if (kind === "IEND") return size;
     at += length + 12;
   }
+}
+
+interface Header {
+  readonly width: number;
+  readonly height: number;
+  /** Bytes of the unpacked rows. */
+  readonly raw: number;
+}
+
+function pngHeader(view: DataView, kind: string, length: number, name: string): Header {
+  if (kind !== "IHDR" || length !== 13 || view.byteLength < 33)
+    return fail("file", `${name}, byte 8: expected a PNG's IHDR chunk of 13 bytes, got "${kind}" of ${length}`);
+  const [width, height, depth, color] = [view.getUint32(16), view.getUint32(20), view.getUint8(24), view.getUint8(25)];
+  if (width * height === 0 || width * height > maxPixels)
+    fail("file", `${name}, byte 16: ${width} x ${height} pixels; expected 1 to ${maxPixels} in all`);
+  const channels = channelsOf[color] ?? fail("file", `${name}, byte 25: ${color} is no colour type of PNG`);
+  return { width, height, raw: height * (1 + Math.ceil((width * depth * channels) / 8)) };
 }
 
 function jpegPicture(bytes: Uint8Array): Picture {

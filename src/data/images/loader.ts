@@ -76,6 +76,8 @@ export function loadBatches(dataset: ImageDataset, options: ImageBatchOptions, o
         const asked = performance.now();
         ahead();
         const parts = await Promise.race([queue.shift() as Promise<BatchParts>, abort.promise]);
+        // A batch that was ready already does not win against the signal.
+        signal?.throwIfAborted();
         // In its own thread there is nothing to be ahead with.
         if (workers > 0) ahead();
         const now = performance.now();

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { gzipSync } from "node:zlib";
+import { deflateSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { decodeImage } from "../../../src/data/images/decode.js";
 import {
@@ -30,6 +30,34 @@ const idx = (shape: readonly number[], data: readonly number[], type = 8): Uint8
   });
   return new Uint8Array(Buffer.concat([header, Uint8Array.from(data)]));
 };
+
+/** A PNG of 8-bit colours around packed rows. */
+function png(width: number, height: number, packed: Uint8Array): Uint8Array {
+  const chunk = (kind: string, data: Uint8Array): Buffer => {
+    const body = Buffer.concat([Buffer.from(kind), data]);
+    const [length, check] = [Buffer.alloc(4), Buffer.alloc(4)];
+    length.writeUInt32BE(data.length);
+    check.writeUInt32BE(crc32(body));
+    return Buffer.concat([length, body, check]);
+  };
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width);
+  header.writeUInt32BE(height, 4);
+  header.set([8, 2], 8);
+  const magic = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+  return new Uint8Array(
+    Buffer.concat([magic, chunk("IHDR", header), chunk("IDAT", packed), chunk("IEND", Buffer.alloc(0))]),
+  );
+}
+
+function crc32(bytes: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? 0xedb88320 ^ (crc >>> 1) : crc >>> 1;
+  }
+  return (crc ^ 0xffffffff) >>> 0;
+}
 
 const images = idx([3, 2, 2], [0, 51, 102, 255, 0, 0, 0, 0, 255, 255, 255, 255]);
 const labels = idx([3], [7, 0, 2]);
@@ -119,6 +147,18 @@ describe("PNG and JPEG", () => {
     const vast = bytes.slice();
     vast.set([0x7f, 0xff, 0xff, 0xff], 16);
     expect(() => decodeImage(vast, "vast.png")).toThrow("vast.png, byte 16: 2147483647 x 7 pixels");
+  });
+
+  test("packed pixels that cannot be the picture's are refused before they are unpacked", () => {
+    const bomb = png(2, 2, deflateSync(Buffer.alloc(50_000_000)));
+    expect(() => decodeImage(bomb, "bomb.png")).toThrow(
+      /^bomb\.png: \d+ bytes of packed pixels cannot be 2 x 2 pixels/,
+    );
+    const claim = png(10_000, 10_000, deflateSync(Buffer.alloc(100)));
+    expect(() => decodeImage(claim, "claim.png")).toThrow("cannot be 10000 x 10000 pixels");
+    const short = png(4, 4, deflateSync(Buffer.alloc(14)));
+    expect(() => decodeImage(short, "short.png")).toThrow(/^short\.png: broken PNG/);
+    expect(decodeImage(png(2, 2, deflateSync(Buffer.alloc(14, 0))), "black.png").data).toEqual(new Float32Array(12));
   });
 
   test("a cut JPEG and other files are errors", async () => {
