@@ -25,7 +25,16 @@ export { freeFormMask, rectangleMask, squareMask } from "./masks.js";
 export { l1, meanSquaredError, psnr, ssim } from "./metrics.js";
 export type { MixOptions } from "./mix.js";
 export { type Picture, pictureBytes, pictureOfPixels } from "./picture.js";
-export { type ShapeOptions, scenePicture, shapeClasses, shapeExample, shapeImages } from "./shapes.js";
+export {
+  markClasses,
+  markExample,
+  type ShapeOptions,
+  scenePicture,
+  shapeArrays,
+  shapeClasses,
+  shapeExample,
+  shapeImages,
+} from "./shapes.js";
 export { rotate, type ShiftName, shiftDomain, shiftNames } from "./shifts.js";
 
 /** PNG and JPEG that a page has: addresses or Blobs (a chosen folder's files), decoded when they are asked for. */

@@ -1,4 +1,5 @@
 import { fail } from "../../tensor/errors.js";
+import { NDArray } from "../../tensor/ndarray.js";
 import { type ImageDataset, memoryImages, sharedBytes } from "./dataset.js";
 import { Draws } from "./draws.js";
 import { clip, drawPicture, type Picture } from "./picture.js";
@@ -68,6 +69,52 @@ export function shapeImages(count: number, options: ShapeOptions & { readonly fi
   }
   const scale = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
   return memoryImages({ pixels, labels, channels: 3, height: size, width: size, classes: shapeClasses, ...scale });
+}
+
+/** The same pictures as drawn, neither rounded nor clipped: `images` float32 [count, 3, size, size], `labels` int32. */
+export function shapeArrays(
+  count: number,
+  options: ShapeOptions & { readonly first?: number } = {},
+): { images: NDArray; labels: NDArray } {
+  const { size = 20, first = 0 } = options;
+  const images = new Float32Array(count * 3 * size * size);
+  const labels = new Int32Array(count);
+  for (let i = 0; i < count; i++) {
+    const { image, label } = shapeExample(first + i, options);
+    images.set(image.data, i * image.data.length);
+    labels[i] = label;
+  }
+  return {
+    images: new NDArray(images, [count, 3, size, size], "float32"),
+    labels: new NDArray(labels, [count], "int32"),
+  };
+}
+
+export const markClasses = ["square", "disk", "plus", "diamond"] as const;
+
+/** By |dx| and |dy| from the centre, and r. */
+const marks: readonly ((dx: number, dy: number, r: number) => boolean)[] = [
+  (dx, dy, r) => Math.max(dx, dy) < r,
+  (dx, dy, r) => dx * dx + dy * dy < (1.1 * r) ** 2,
+  (dx, dy, r) => Math.min(dx, dy) < 0.35 * r && Math.max(dx, dy) < r,
+  (dx, dy, r) => dx + dy < 1.3 * r,
+];
+
+/**
+ * Mark `index` of the linear-scope study: grey, 16 x 16, pixels at whole coordinates, centre U[5, 11]², r ~ U[2.5, 4.5],
+ * brightness U[0.5, 1] on 0, Gaussian noise of 0.1, not clipped.
+ */
+export function markExample(index: number, { seed = 0 }: { seed?: number } = {}): { image: Picture; label: number } {
+  const draws = new Draws({ seed, index }, "marks");
+  const label = draws.whole(0, marks.length - 1);
+  const [cx, cy] = [draws.uniform(5, 11), draws.uniform(5, 11)];
+  const [radius, brightness] = [draws.uniform(2.5, 4.5), draws.uniform(0.5, 1)];
+  const covers = marks[label] as (typeof marks)[number];
+  const image = drawPicture(
+    ...([1, 16, 16] as const),
+    (_, y, x) => (covers(Math.abs(x - cx), Math.abs(y - cy), radius) ? brightness : 0) + 0.1 * draws.normal(),
+  );
+  return { image, label };
 }
 
 /**

@@ -7,7 +7,7 @@ import { freeFormMask, rectangleMask, squareMask } from "../../../src/data/image
 import { l1, meanSquaredError, psnr, ssim } from "../../../src/data/images/metrics.js";
 import { mixExamples } from "../../../src/data/images/mix.js";
 import type { Picture } from "../../../src/data/images/picture.js";
-import { scenePicture, shapeExample, shapeImages } from "../../../src/data/images/shapes.js";
+import { markExample, scenePicture, shapeArrays, shapeExample, shapeImages } from "../../../src/data/images/shapes.js";
 import { rotate, type ShiftName, shiftDomain, shiftNames } from "../../../src/data/images/shifts.js";
 import { difference, numbers, reference } from "./support.js";
 
@@ -260,6 +260,26 @@ describe("drawn pictures", () => {
     const drawn = shapeExample(12, { seed: 4 });
     expect([label, set.mean, set.std]).toEqual([drawn.label, [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]);
     expect(difference(image, drawn.image).most).toBeLessThan(0.501);
+  });
+
+  test("arrays are the pictures as drawn: a shift may leave [0, 1]", () => {
+    const { images, labels } = shapeArrays(4, { first: 3, shift: "bright" });
+    expect([images.shape, labels.at(1)]).toEqual([[4, 3, 20, 20], shapeExample(4).label]);
+    expect(images.data[1200 + 9]).toBeCloseTo(1.6 * (shapeExample(4).image.data[9] as number) + 0.2, 6);
+    expect(Math.max(...(images.data as Float32Array))).toBeGreaterThan(1);
+  });
+
+  test("marks cover the area their definition has", () => {
+    const areas = [4, Math.PI * 1.21, 4 * 0.35 + 4 * 0.35 - 0.49, 2 * 1.69];
+    const square = (4.5 ** 3 - 2.5 ** 3) / 3 / 2;
+    const light = areas.map(() => [] as number[]);
+    for (let i = 0; i < 4000; i++) {
+      const { image, label } = markExample(i);
+      light[label]?.push(mean(image.data) * 256);
+    }
+    areas.forEach((area, label) => {
+      expect(mean(light[label] as number[]) / (area * 0.75 * square)).toBeCloseTo(1, 1);
+    });
   });
 
   test("scenes are in [0, 1] and differ", () => {
