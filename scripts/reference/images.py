@@ -1,4 +1,4 @@
-"""Reference numbers of images: test/golden/images/. Needs numpy, Pillow, torch. Run from the repository's root.
+"""Reference numbers of images: test/golden/images/. Needs numpy, Pillow, torch, ImageMagick. Run from the repository's root.
 
 Written from the definitions with other tools than ours: Pillow for files, JPEG, resizing; colorsys for hues; numpy and
 torch convolutions for windows and kernels. Pictures are [C, H, W], 0 to 1.
@@ -6,6 +6,7 @@ torch convolutions for windows and kernels. Pictures are [C, H, W], 0 to 1.
 import colorsys
 import io
 import os
+import subprocess
 
 import numpy as np
 import torch
@@ -109,6 +110,15 @@ for i, quality in enumerate([80, 65, 58, 50, 40]):
         file = io.BytesIO()
         bytes_of(p).save(file, "JPEG", quality=quality)
         tensors[f"{name}.{i + 1}"] = planes(Image.open(file))
+
+# ImageMagick itself, as the published data were made: -motion-blur radius x sigma + angle.
+for radius, sigma, angle in [(6, 1, 0), (6, 1, 30), (6, 2, -40), (9, 2.5, 17), (14, 12, -100)]:
+    source, target = f"{folder}/source.png", f"{folder}/target.png"
+    bytes_of(x).save(source)
+    subprocess.run(["convert", source, "-motion-blur", f"{radius}x{sigma}{angle:+d}", f"PNG24:{target}"], check=True)
+    tensors[f"motion.{radius}.{sigma}.{angle}"] = planes(Image.open(target))
+    os.remove(source)
+    os.remove(target)
 
 tensors["hue"] = colors(x, lambda h, s, v: ((h + 0.3) % 1, s, v))
 for name, size in [("shrunk", (13, 9)), ("enlarged", (40, 50))]:

@@ -43,7 +43,11 @@ export function snow(image: Picture, options: Snow, draws: Draws): Picture {
   const { height, width, data } = image;
   const noise = drawPicture(1, height, width, () => mean + sd * draws.normal());
   const flakes = mapPicture(zoomed(noise, zoom), (x) => (x < threshold ? 0 : Math.floor(clip(x) * 255) / 255));
-  const falling = mapPicture(motion(flakes, radius, sigma, draws.uniform(-135, -45)), (x) => Math.round(x * 255) / 255);
+  // Cut off to bytes, as ImageMagick's are.
+  const falling = mapPicture(
+    motion(flakes, radius, sigma, draws.uniform(-135, -45)),
+    (x) => Math.floor(x * 255 + 1e-3) / 255,
+  );
   const size = height * width;
   return mapPicture(image, (x, _, row, column) => {
     const i = row * width + column;

@@ -6,8 +6,7 @@
  *
  * - frost: its photographs are not part of this package; an icy texture is drawn instead;
  * - JPEG: all of the format in floating point; against libjpeg's integers a few coefficients round to the other side,
- *   on average less than 0.6 of a step;
- * - motion blur and snow: ImageMagick's kernel, without its integer intermediates.
+ *   on average less than 0.6 of a step.
  */
 import { fail } from "../../tensor/errors.js";
 import { defocus, glass, motion, zoomBlur } from "./corrupt-blur.js";

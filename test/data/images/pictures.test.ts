@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { applyTransforms, type Transform } from "../../../src/data/images/augment.js";
+import { motion } from "../../../src/data/images/corrupt-blur.js";
 import { corrupt, corruptionNames, type Severity } from "../../../src/data/images/corruptions.js";
 import { Draws } from "../../../src/data/images/draws.js";
 import { adjustHue } from "../../../src/data/images/jitter.js";
@@ -84,6 +85,21 @@ describe("corruptions", () => {
       // Elastic distortion turns from shaking to bending, as published.
       if (name !== "elastic_transform") expect(damage[4]).toBeGreaterThan(damage[0] as number);
     }
+  });
+
+  test.each([
+    [6, 1, 0],
+    [6, 1, 30],
+    [6, 2, -40],
+    [9, 2.5, 17],
+    [14, 12, -100],
+  ])("motion blur of radius %d, deviation %d at %d degrees is ImageMagick's", (radius, sigma, angle) => {
+    const ours = motion(reference("x"), radius, sigma, angle);
+    // ImageMagick's is cut off to bytes.
+    const cut = { ...ours, data: ours.data.map((value) => Math.floor(value * 255 + 1e-3) / 255) };
+    const { most, mean } = difference(cut, reference(`motion.${radius}.${sigma}.${angle}`));
+    expect(most).toBeLessThan(1.01);
+    expect(mean).toBeLessThan(0.02);
   });
 
   test("noise has the published size", () => {
