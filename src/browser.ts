@@ -10,6 +10,7 @@ export {
   chatTemplateOf,
 } from "./data/chat-template.js";
 export * as graphs from "./data/graphs/index.js";
+export * as images from "./data/images/index.js";
 export { type FetchedCheckpoint, type FetchOptions, fetchPretrained } from "./data/pretrained-url.js";
 export type { RecordKind, RenderOptions } from "./data/render.js";
 export { type SampleBatch, type SampleBatchOptions, sampleBatches } from "./data/sample-batches.js";

@@ -14,6 +14,7 @@ export { type OpenedCheckpoint, openCheckpoint } from "./applications/open-check
 export { type Finish, TextGenerator, type TextOptions } from "./applications/text-generation.js";
 export * from "./browser.js";
 export * as graphs from "./data/graphs/node.js";
+export * as images from "./data/images/node.js";
 export { fromPretrained, type SaveOptions, savePretrained } from "./data/pretrained-files.js";
 export {
   type DataRecord,
