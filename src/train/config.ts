@@ -55,7 +55,7 @@ export function parseConfig(text: string, overrides: readonly string[] = [], whe
   for (const override of overrides) applyOverride(data as Record<string, unknown>, override);
   const translated = fromAxolotl(data as Record<string, unknown>, where);
   const parsed = schema.safeParse(translated.data, { reportInput: true });
-  if (!parsed.success) return fail("config", `${where}: ${parsed.error.issues.map(sentence).join("; ")}`);
+  if (!parsed.success) return fail("config", `${where}: ${onceKnown(parsed.error.issues.map(sentence).join("; "))}`);
   return { config: camelKeys(parsed.data), yaml: stringify(parsed.data), notices: translated.notices };
 }
 
@@ -96,6 +96,18 @@ function expected(issue: Issue): string {
     default:
       return issue.message;
   }
+}
+
+/** The list of known keys is said once, at the first key that is not known. */
+function onceKnown(message: string): string {
+  const said = new Set<string>();
+  return message.replace(/ ?\(?known: ([^)]+)\)/g, (whole, list: string) => {
+    if (!said.has(list)) {
+      said.add(list);
+      return whole;
+    }
+    return whole.startsWith(" (") ? "" : ")";
+  });
 }
 
 /** What people write out of habit with other tools, and what it is called here. */

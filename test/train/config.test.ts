@@ -104,6 +104,11 @@ describe("refused, with the key, what came and what was expected:", () => {
       "data: { path: a, contxt: 3 }",
       'unknown key "data.contxt" (did you mean "context"?',
     ],
+    [
+      "several unknown keys, with the list of known ones said once",
+      `${minimal}zzzz: 1\nyyyyyyy: 2\nlearning_rat: 3`,
+      'threads); unknown key "yyyyyyy"; unknown key "learning_rat" (did you mean "learning_rate"?)',
+    ],
     ["a habit from elsewhere", `${minimal}batch_size: 8`, 'unknown key "batch_size" (here it is micro_batch_size)'],
     ["a number in quotes", `${minimal}learning_rate: "1e-3"`, 'learning_rate is "1e-3"; expected a number'],
     ["a share where steps are meant", `${minimal}warmup_steps: 0.1`, "warmup_steps is 0.1; expected a whole number"],
