@@ -6,7 +6,15 @@ import { saveAdapter } from "../adapt/node.js";
 import { fromPretrained, savePretrained } from "../data/pretrained-files.js";
 import { writeTokenizer } from "../data/tokenizer-files.js";
 import { type GPT, gpt } from "../models/index.js";
-import { type MLPName, type NormOption, type PlacementName, type PositionsName, recompute } from "../nn/index.js";
+import {
+  freeze,
+  type MLPName,
+  type NormOption,
+  type PlacementName,
+  type PositionsName,
+  recompute,
+  unfreeze,
+} from "../nn/index.js";
 import { fail } from "../tensor/errors.js";
 import type { TrainConfig } from "../train/config.js";
 import type { Base, RunData } from "../train/run-data.js";
@@ -29,8 +37,40 @@ export async function openBase({ baseModel, model }: TrainConfig): Promise<(Base
 export function makeTrained(config: TrainConfig, data: RunData, base: GPT | undefined): Trained {
   const model = base ?? newModel(config, data);
   const adapters = config.adapter && lora(model, loraOptions(config));
+  if (config.unfrozenParameters) freezeAllBut(model, config.unfrozenParameters, config.adapter !== undefined);
   if (config.gradientCheckpointing) model.model.layers.forEach(recompute);
   return { model, ...(adapters && { adapters }) };
+}
+
+/** Expressions as axolotl's: each matches the beginning of a path. */
+function freezeAllBut(model: GPT, expressions: readonly string[], hasAdapter: boolean): void {
+  if (hasAdapter)
+    fail(
+      "config",
+      "unfrozen_parameters is given with an adapter, whose base is frozen as a whole; leave one of them out",
+    );
+  const paths = [...model.namedVariables().keys()];
+  const wanted = expressions.flatMap((expression) => {
+    const found = paths.filter((path) => beginning(expression).test(path));
+    return found.length > 0
+      ? found
+      : fail(
+          "config",
+          `unfrozen_parameters: no path begins like "${expression}"; paths look like "${paths[1] ?? paths[0]}"`,
+        );
+  });
+  freeze(model);
+  for (const path of new Set(wanted)) unfreeze(model, path);
+}
+
+function beginning(expression: string): RegExp {
+  if (/\[\d*:\d*\]$/.test(expression))
+    fail("config", `unfrozen_parameters: "${expression}" names rows of a parameter; only whole ones can be trained`);
+  try {
+    return new RegExp(`^(?:${expression})`);
+  } catch (cause) {
+    return fail("config", `unfrozen_parameters: "${expression}" is not a regular expression`, { cause });
+  }
 }
 
 function newModel({ model, seed }: TrainConfig, { vocabulary, context }: RunData): GPT {

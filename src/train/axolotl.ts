@@ -197,7 +197,6 @@ const rules: Readonly<Record<string, Rule>> = {
   ),
   group_by_length: refused("samples come in random order; leave it out"),
   neftune_noise_alpha: refused("no noise is added to embeddings"),
-  unfrozen_parameters: refused("either all of the model is trained, or adapter: lora"),
   early_stopping_patience: refused("a run goes on to its last step; leave it out"),
   ...each("pretraining_dataset test_datasets", refused("give the data as datasets, and val_set_size")),
   ...each("max_packed_sequence_len", refused("write sequence_len and sample_packing: true")),

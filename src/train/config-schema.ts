@@ -103,6 +103,11 @@ export const schema = z
       .optional()
       .meta(about("names of the linear maps that get one; without it all-linear", ["q_proj", "v_proj"])),
     lora_target_linear: z.boolean().default(false).meta(about("every linear map but the head gets one")),
+    unfrozen_parameters: z
+      .array(name)
+      .min(1)
+      .optional()
+      .meta(about("expressions: only parameters whose path begins like one are trained", ["lm_head"])),
 
     output_dir: name.default("runs").meta(about("folder of all runs: one folder each, and runs.db with their metrics")),
     resume_from_checkpoint: z

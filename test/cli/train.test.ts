@@ -274,3 +274,29 @@ describe("from a checkpoint", () => {
     await expect(train("", { data: "datasets: [{ path: a }]" })).rejects.toThrow("datasets need base_model");
   });
 });
+
+describe("unfrozen_parameters", () => {
+  const trainedAfter = async (steps: number) => {
+    const output = await train(`max_steps: ${steps}\nunfrozen_parameters: ["model.layers.0.mlp.", "lm_head"]`);
+    const path = /written: (.*)$/m.exec(output)?.[1] as string;
+    return (await readSafetensors(join(path.startsWith("/") ? path : join(process.cwd(), path), "model.safetensors")))
+      .tensors;
+  };
+
+  test("trains what begins like them, and nothing else", async () => {
+    const [early, late] = [await trainedAfter(1), await trainedAfter(4)];
+    const changed = [...early].filter(
+      ([name, value]) => !value.toNumbers().every((x, i) => x === late.get(name)?.at(i)),
+    );
+    expect(changed.length).toBeGreaterThan(2);
+    for (const [name] of changed) expect(name).toMatch(/^(model\.layers\.0\.mlp\.|lm_head)/);
+  });
+
+  test.each([
+    ['unfrozen_parameters: ["model.layers.7."]', 'no path begins like "model.layers.7."; paths look like "model.'],
+    ['unfrozen_parameters: ["("]', '"(" is not a regular expression'],
+    ['unfrozen_parameters: ["lm_head.weight[:10]"]', "names rows of a parameter"],
+  ])("%s is refused", async (keys, message) => {
+    await expect(train(`max_steps: 1\n${keys}`)).rejects.toThrow(message);
+  });
+});
