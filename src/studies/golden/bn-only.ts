@@ -15,6 +15,7 @@ import {
 } from "../../tensor/index.js";
 import type { GoldenCase } from "./case.js";
 import type { GoldenKind } from "./index.js";
+import { entry } from "./steps.js";
 
 export const bnOnly: readonly GoldenKind[] = [
   { matches: (file) => file.has("init.conv.weight", "init.fc.weight", "x", "label") && "mode" in file.metadata, run },
@@ -102,7 +103,7 @@ async function train(
   const steps = x.shape[0] as number;
   const [losses, logits]: [number[], number[]] = [[], []];
   for (let i = 0; i < steps; i++) {
-    const result = (await step({ x: part(x, i), label: part(label, i) })) as unknown as Record<string, NDArray>;
+    const result = (await step({ x: entry(x, i), label: entry(label, i) })) as unknown as Record<string, NDArray>;
     losses.push(...(result.loss as NDArray).toNumbers());
     logits.push(...(result.logits as NDArray).toNumbers());
     if (i === 0) await compareGradients(file, model, result, theirs);
@@ -154,10 +155,4 @@ function spread(into: NDArray, values: NDArray, places: NDArray, { shape }: NDAr
   for (let o = 0; o < out; o++)
     for (let j = 0; j < k; j++) result[o * fanIn + places.at(o * k + j)] = values.at(o * k + j);
   return NDArray.from(result, "float32", shape);
-}
-
-function part(array: NDArray, i: number): NDArray {
-  const shape = array.shape.slice(1);
-  const size = shape.reduce((a, b) => a * b, 1);
-  return NDArray.from(array.toNumbers().slice(i * size, (i + 1) * size), array.dtype, shape);
 }

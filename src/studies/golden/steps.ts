@@ -3,7 +3,7 @@
  * gradients `grad_out.i`, gradients `grad.<name>.i`, the state after each step, and an output in inference (`x.eval`).
  */
 import type { AnyModule, Module } from "../../nn/index.js";
-import { inference, type NDArray, type Tensor, tensor, training } from "../../tensor/index.js";
+import { inference, NDArray, sizeOf, type Tensor, tensor, training } from "../../tensor/index.js";
 import type { GoldenCase } from "./case.js";
 import { namedGradients, runOnce } from "./run-once.js";
 
@@ -60,3 +60,10 @@ export async function compareState(
 }
 
 const largest = (array: NDArray): number => array.toNumbers().reduce((max, x) => Math.max(max, Math.abs(x)), 0);
+
+/** Entry i along the first axis: what belongs to one step. */
+export function entry(array: NDArray, i: number): NDArray {
+  const shape = array.shape.slice(1);
+  const size = sizeOf(shape);
+  return NDArray.from(array.toNumbers().slice(i * size, (i + 1) * size), array.dtype, shape);
+}

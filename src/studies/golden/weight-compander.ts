@@ -6,6 +6,7 @@ import { crossEntropy, grad, NDArray, type Tensor, tensor } from "../../tensor/i
 import type { GoldenCase } from "./case.js";
 import type { GoldenKind } from "./index.js";
 import { runOnce } from "./run-once.js";
+import { entry } from "./steps.js";
 
 export const weightCompander: readonly GoldenKind[] = [
   { matches: (file) => file.has("x", "v", "a", "b", "w", "out_weights"), run: layerCase },
@@ -106,7 +107,7 @@ async function trainingCase(file: GoldenCase): Promise<void> {
   const [inputs, labels] = [file.take("inputs"), file.take("labels")];
   const losses: number[] = [];
   for (let i = 0; i < (inputs.shape[0] as number); i++) {
-    const { loss } = await step({ x: row(inputs, i), y: row(labels, i) });
+    const { loss } = await step({ x: entry(inputs, i), y: entry(labels, i) });
     losses.push((loss as NDArray).toNumbers()[0] as number);
   }
   await step.release();
@@ -117,10 +118,4 @@ async function trainingCase(file: GoldenCase): Promise<void> {
     for (const [theirs, ours] of Object.entries(names))
       file.compare(`final.${theirs}${i + 1}`, state.get(ours) as NDArray);
   }
-}
-
-function row(array: NDArray, i: number): NDArray {
-  const shape = array.shape.slice(1);
-  const size = shape.reduce((a, b) => a * b, 1);
-  return NDArray.from(array.toNumbers().slice(i * size, (i + 1) * size), array.dtype, shape);
 }
