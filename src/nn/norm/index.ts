@@ -21,6 +21,7 @@ export * from "./layer-norm.js";
 export { activates, Norm } from "./norm.js";
 export * from "./rms-norm.js";
 export * from "./scale-norm.js";
+export * from "./scaled-weight-standardization.js";
 export * from "./weight-standardization.js";
 
 /** Makes the norm for a width; `axis` says where the channels are (default −1: last). */

@@ -8,6 +8,7 @@ import { bnOnly } from "./bn-only.js";
 import { type Check, GoldenCase } from "./case.js";
 import { diagnostics } from "./diagnostics.js";
 import { encoderBlock } from "./encoder-block.js";
+import { fedwon } from "./fedwon.js";
 import { gpt2 } from "./gpt2.js";
 import { graphTransformerKinds } from "./graph-transformer.js";
 import { ibnNet } from "./ibn-net.js";
@@ -37,6 +38,7 @@ const kinds: Readonly<Record<string, readonly GoldenKind[]>> = {
   "pre-rms-norm": [normFunctions, gpt2, patchClassifier],
   "alpha-bn": alphaBn,
   "bn-only": bnOnly,
+  fedwon,
   "ibn-net": ibnNet,
   "weight-compander": weightCompander,
   "weight-standardization": weightStandardization,
