@@ -5,8 +5,9 @@ import { arch, cpus } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
+import type { PaperId } from "../catalogue/index.js";
 import { type TextData, text } from "../data/text-files.js";
-import { recordResults, terminalTable, writeReport } from "../report/index.js";
+import { recordResults, terminalTable, writeReport, writeSummary } from "../report/index.js";
 import { defaultBackend } from "../runtime/index.js";
 import {
   angularCsv,
@@ -19,12 +20,14 @@ import {
   quickScale,
   type RunDescription,
   type Scale,
+  type StudyContext,
+  studied,
 } from "../studies/index.js";
 import type { StudyReport } from "../studies/study-report.js";
 import { fail } from "../tensor/errors.js";
 import { endInterrupted, interruptible } from "./interrupt.js";
-import { labView } from "./lab-view.js";
 import { positiveNumber } from "./numbers.js";
+import { type StudyView, studyView } from "./study-view.js";
 import { terminalOf } from "./terminal.js";
 
 interface Options {
@@ -43,6 +46,9 @@ Examples:
   $ layerwise ${command} --text book.txt      on a text of your own
   $ layerwise ${command} --text "src/**/*.ts" --seeds 5`;
 
+const reproduceExamples = `${examples("reproduce peri-ln")}
+  $ layerwise reproduce --all --quick             every paper, under 15 minutes, with one page over all`;
+
 export function registerStudies(program: Command): void {
   const study = program
     .command("study")
@@ -52,8 +58,9 @@ export function registerStudies(program: Command): void {
   const reproduce = program
     .command("reproduce")
     .description("measure what a paper claims")
-    .argument("<id>", "a paper of the catalogue, see `layerwise papers`");
-  shared(reproduce).addHelpText("after", examples("reproduce peri-ln")).action(runReproduction);
+    .argument("[id]", "a paper of the catalogue, see `layerwise papers`")
+    .option("--all", "every paper that has a study, and a page over all of them");
+  shared(reproduce).addHelpText("after", reproduceExamples).action(runReproduction);
 }
 
 const shared = (command: Command): Command =>
@@ -70,57 +77,147 @@ const shared = (command: Command): Command =>
 
 async function runStudy(name: string, options: Options): Promise<void> {
   if (name !== "placement") fail("argument", `study: there is no study "${name}"; there is: placement`);
-  await perform(name, `layerwise study ${name}`, options, placementStudy);
+  const command = commandLine(`layerwise study ${name}`, options);
+  await perform(async (signal) => {
+    const { report, path } = await measure(placementStudy, name, command, options, signal);
+    printVerdicts(report, path);
+  });
 }
 
-async function runReproduction(id: string, options: Options): Promise<void> {
-  const study = paperStudy(id);
-  await perform(id, `layerwise reproduce ${id}`, options, (laboratory, description) =>
-    paperReport(study, laboratory, description),
+async function runReproduction(id: string | undefined, options: Options & { readonly all?: true }): Promise<void> {
+  if (options.all && id === undefined) return reproduceAll(options);
+  if (id === undefined || options.all)
+    fail(
+      "argument",
+      `reproduce: give a paper or --all, not ${id === undefined ? "nothing" : "both"}; papers: ${studied.join(", ")}`,
+    );
+  const study = await paperStudy(id);
+  const command = commandLine(`layerwise reproduce ${id}`, options);
+  await perform(async (signal) => {
+    const { report, path } = await measure(paperReport.bind(null, study), id, command, options, signal);
+    printVerdicts(report, path);
+  });
+}
+
+/** One after the other; a study that fails does not keep the others from running, but the command then fails. */
+async function reproduceAll(options: Options): Promise<void> {
+  const folder = options.output ?? "runs";
+  const done: { report: StudyReport; link: string }[] = [];
+  const failed: { id: PaperId; problem: string }[] = [];
+  await perform(async (signal) => {
+    for (const [i, id] of studied.entries()) {
+      process.stdout.write(`\n[${i + 1}/${studied.length}] ${id}\n`);
+      try {
+        const study = await paperStudy(id);
+        const command = commandLine(`layerwise reproduce ${id}`, options);
+        const output = join(folder, id);
+        const made = await measure(paperReport.bind(null, study), id, command, { ...options, output }, signal);
+        done.push({ report: made.report, link: `../${id}/report.html` });
+        process.stdout.write(`${study.summary(made.report.papers.flatMap(({ claims }) => claims))}\n`);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        failed.push({ id, problem: error instanceof Error ? error.message : String(error) });
+        process.stdout.write(`failed: ${failed.at(-1)?.problem}\n`);
+      }
+    }
+  });
+  const page = writeSummary(
+    { studies: done, failed, command: commandLine("layerwise reproduce --all", options) },
+    join(folder, "reproduce"),
   );
+  const { columns } = terminal();
+  process.stdout.write(
+    `\n${terminalTable(
+      done.flatMap(({ report }) => report.papers),
+      { width: columns, color: process.stdout.isTTY === true },
+    )}\nAll reports: ${relative(process.cwd(), page)}\n`,
+  );
+  if (failed.length > 0)
+    fail("numeric", `reproduce: ${failed.map(({ id, problem }) => `${id} failed (${problem})`).join("; ")}`);
 }
 
-async function perform(
+const perform = (work: (signal: AbortSignal) => Promise<void>): Promise<void> =>
+  interruptible(work, () => endInterrupted("interrupted; nothing of an unfinished study is kept"));
+
+/** Runs a study, and leaves its report and tables in its folder. */
+async function measure(
+  run: (context: StudyContext, description: RunDescription) => Promise<StudyReport>,
   name: string,
   command: string,
   options: Options,
-  run: (laboratory: Laboratory, description: RunDescription) => Promise<StudyReport>,
-): Promise<void> {
-  const { paths, label } = options.text
-    ? { paths: options.text, label: options.text.join(", ") }
-    : installedDeclarations();
-  const data = await text.open(paths, { tokens: "bytes", context: 64 });
+  signal: AbortSignal,
+): Promise<{ readonly report: StudyReport; readonly path: string }> {
+  const view = studyView(terminalOf(process.stdout));
+  const opened = new TextLaboratory(options, view, signal);
   const scale = scaleOf(options);
-  const view = labView(terminalOf(process.stdout));
-  const measure = async (signal: AbortSignal): Promise<void> => {
-    const laboratory = new Laboratory(data, scale, view.show, signal);
-    try {
-      view.start(headline(name, data, label, scale));
-      const report = await run(laboratory, {
-        command: commandLine(command, options),
-        text: label,
-        machine: await machine(),
-      });
-      const path = writeReport(report, options.output ?? join("runs", name), {
-        "layers.csv": historyCsv(laboratory.runs),
-        "angular.csv": angularCsv(laboratory.runs),
-      });
-      if (options.record) recordResults(report, fileURLToPath(new URL("../../src/catalogue/results", import.meta.url)));
-      view.close();
-      const width = process.stdout.isTTY ? (process.stdout.columns ?? 80) : 100;
-      const table = terminalTable(report.papers, { width, color: process.stdout.isTTY === true });
-      process.stdout.write(`\n${table}\n${wrap(report.summary, width)}\n\nReport: ${relative(process.cwd(), path)}\n`);
-    } finally {
-      view.close();
-      await laboratory.release();
-    }
+  const context: StudyContext = {
+    quick: options.quick === true,
+    seeds: scale.seeds,
+    ...(options.steps !== undefined && { steps: options.steps }),
+    signal,
+    progress: view.show,
+    laboratory: () => opened.laboratory(),
   };
   try {
-    await interruptible(measure, () => endInterrupted("interrupted; nothing of an unfinished study is kept"));
+    const report = await run(context, { command, machine: await machine() });
+    const path = writeReport(report, options.output ?? join("runs", name), opened.tables());
+    if (options.record) recordResults(report, fileURLToPath(new URL("../../src/catalogue/results", import.meta.url)));
+    return { report, path };
   } finally {
-    await data.close();
+    view.close();
+    await opened.close();
   }
 }
+
+/** The laboratory of language models, opened when a study first asks for it. */
+class TextLaboratory {
+  #opened: Promise<{ data: TextData; laboratory: Laboratory }> | undefined;
+  #laboratory: Laboratory | undefined;
+
+  constructor(
+    private readonly options: Options,
+    private readonly view: StudyView,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  async laboratory(): Promise<Laboratory> {
+    this.#opened ??= this.#open();
+    return (await this.#opened).laboratory;
+  }
+
+  tables(): Readonly<Record<string, string>> {
+    const { runs = [] } = this.#laboratory ?? {};
+    return runs.length === 0 ? {} : { "layers.csv": historyCsv(runs), "angular.csv": angularCsv(runs) };
+  }
+
+  async close(): Promise<void> {
+    if (!this.#opened) return;
+    const { data, laboratory } = await this.#opened;
+    await laboratory.release();
+    await data.close();
+  }
+
+  async #open() {
+    const { options, view, signal } = this;
+    const { paths, label } = options.text
+      ? { paths: options.text, label: options.text.join(", ") }
+      : installedDeclarations();
+    const data = await text.open(paths, { tokens: "bytes", context: 64 });
+    const scale = scaleOf(options);
+    const laboratory = new Laboratory({ data, label, scale, progress: view.show, signal });
+    this.#laboratory = laboratory;
+    view.start(`Text: ${label} (${(data.lengths.train / 1e6).toFixed(1)} MB)\n`);
+    return { data, laboratory };
+  }
+}
+
+function printVerdicts(report: StudyReport, path: string): void {
+  const { columns } = terminal();
+  const table = terminalTable(report.papers, { width: columns, color: process.stdout.isTTY === true });
+  process.stdout.write(`\n${table}\n${wrap(report.summary, columns)}\n\nReport: ${relative(process.cwd(), path)}\n`);
+}
+
+const terminal = () => ({ columns: process.stdout.isTTY ? (process.stdout.columns ?? 80) : 100 });
 
 /** At spaces, into lines no wider than `width`. */
 const wrap = (sentence: string, width: number): string =>
@@ -161,9 +258,6 @@ function installedDeclarations(): { paths: string[]; label: string } {
     fail("file", "study: no type declarations are installed here to read; give a text with --text PATH");
   return { paths, label: "TypeScript declarations installed with the project" };
 }
-
-const headline = (name: string, data: TextData, label: string, { layers, width, steps, seeds }: Scale): string =>
-  `Study "${name}" on ${label} (${(data.lengths.train / 1e6).toFixed(1)} MB)\n${layers} blocks of width ${width}, ${steps} steps, ${seeds.length} ${seeds.length === 1 ? "seed" : "seeds"} each\n`;
 
 function commandLine(command: string, { text: paths, quick, seeds, steps }: Options): string {
   const parts = [

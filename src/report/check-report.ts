@@ -38,6 +38,11 @@ function figureProblem(figure: Figure): string | undefined {
         if (values.some((row) => row.length !== values.length))
           return `${name}: expected as many columns as rows (${values.length})`;
       return undefined;
+    case "images":
+      for (const { name, images } of figure.rows)
+        if (images.some(({ source }) => !/^data:image\/png;base64,[A-Za-z0-9+/]+=*$/.test(source)))
+          return `${name}: expected PNG data inside the report, not a link`;
+      return undefined;
     case "bars":
       return undefined;
   }

@@ -1,4 +1,4 @@
-import type { Axis, Figure } from "../studies/study-report.js";
+import type { Axis, Figure, ImagesFigure } from "../studies/study-report.js";
 import { finite, type ResolvedAxis } from "./axis.js";
 import { angularHeatMap, angularValues } from "./figures/angular-heat-map.js";
 import { bars } from "./figures/bars.js";
@@ -45,9 +45,22 @@ ${panels(figure.panels.map((panel, i) => heatMap(figure, panel, size(i))))}`;
     case "angular-heat-map":
       return html`${legend({ label: "angular distance", unit: "0 same, 1 opposite" }, angularValues(figure), id, false)}
 ${panels(figure.panels.map((panel, i) => angularHeatMap(figure, panel, size(i))))}`;
+    case "images":
+      return imageRows(figure);
     case "bars":
       return panels(figure.panels.map((panel, i) => bars(figure, panel, size(i))));
   }
+}
+
+function imageRows({ title, columns, rows }: ImagesFigure): Html {
+  const head = columns && html`<tr><td></td>${columns.map((name) => html`<th scope="col">${name}</th>`)}</tr>`;
+  return html`<div class="scroll"><table class="images">${head}${rows.map(
+    ({ name, images }) =>
+      html`<tr><th scope="row">${name}</th>${images.map(
+        ({ source, width, height }, i) =>
+          html`<td><img src="${source}" width="${width}" height="${height}" alt="${`${title}: ${name}, ${columns?.[i] ?? i + 1}`}"></td>`,
+      )}</tr>`,
+  )}</table></div>`;
 }
 
 const panels = (pictures: readonly string[]): Html => html`<div class="panels">${pictures.map(trusted)}</div>`;

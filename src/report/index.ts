@@ -11,5 +11,6 @@ export { type InspectReport, inspectReport } from "./inspect-page.js";
 export { reportHtml } from "./page.js";
 export { createPalette, type Palette } from "./palette.js";
 export { runsReport } from "./runs-page.js";
+export { type Summary, summaryHtml, writeSummary } from "./summary-page.js";
 export { type TerminalOptions, terminalTable } from "./terminal-table.js";
 export { recordResults, resultsOf, writeReport } from "./write-report.js";

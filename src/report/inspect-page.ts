@@ -4,7 +4,7 @@ import type { Axis, Fact, Figure, Panel, Section, Table } from "../studies/study
 import { formatShape, type NDArray } from "../tensor/index.js";
 import { fewerCells, type Matrix, matricesOf } from "./cells.js";
 import { html } from "./html.js";
-import { documentHtml, sectionHtml } from "./page.js";
+import { documentHtml, sectionHtml, subjects } from "./page.js";
 import { createPalette } from "./palette.js";
 
 export interface InspectReport {
@@ -35,7 +35,9 @@ export function inspectReport(report: InspectReport): string {
     ...pictured,
     ...(left > 0 ? [{ title: "Not drawn", prose: [`${left} more tensors are in the table alone.`] }] : []),
   ];
-  const palette = createPalette(sections.flatMap(({ figures = [] }) => figures.flatMap(keysOf)));
+  const palette = createPalette(
+    sections.flatMap(({ figures = [] }) => figures.flatMap(subjects).map(({ key }) => key)),
+  );
   return documentHtml(
     title,
     html`<header class="hero">
@@ -49,9 +51,6 @@ ${sections.map((section, i) => sectionHtml(section, i, palette))}
 <footer><p>Made by <code>${command}</code>.</p></footer>`,
   );
 }
-
-const keysOf = (figure: Figure): string[] =>
-  (figure.kind === "lines" ? figure.series : figure.panels).map(({ key }) => key);
 
 function statistics(findings: readonly Finding[]): Table {
   const all = findings.map(({ value }) => tensorStatistics(value));

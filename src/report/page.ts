@@ -1,4 +1,4 @@
-import type { Cell, Section, StudyReport, Subject, Table } from "../studies/study-report.js";
+import type { Cell, Figure, Section, StudyReport, Subject, Table } from "../studies/study-report.js";
 import { checkReport } from "./check-report.js";
 import { figureHtml } from "./figure-html.js";
 import { sparkline } from "./figures/sparkline.js";
@@ -131,10 +131,13 @@ const day = (iso: string): string => iso.slice(0, 10);
 /** Keys of all subjects, in order of appearance. */
 function keys({ sections }: StudyReport): string[] {
   const figures = sections.flatMap(({ figures: list = [] }) => list);
-  const subjects = figures.flatMap((figure): readonly Subject[] =>
-    figure.kind === "lines" ? figure.series : figure.panels,
-  );
   const sparks = sections.flatMap(({ tables = [] }) => tables.flatMap(({ rows }) => rows.flat()));
   const inTables = sparks.flatMap((cell) => (cell !== null && typeof cell === "object" && cell.key ? [cell.key] : []));
-  return [...subjects.map(({ key }) => key), ...inTables];
+  return [...figures.flatMap(subjects).map(({ key }) => key), ...inTables];
+}
+
+/** Who is drawn in a figure. */
+export function subjects(figure: Figure): readonly Subject[] {
+  if (figure.kind === "images") return [];
+  return figure.kind === "lines" ? figure.series : figure.panels;
 }

@@ -60,6 +60,10 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 .figure{display:block;width:100%;height:auto;overflow:visible}
 .figure text{white-space:pre}
 .fig{margin:28px 0 0}
+.images{border-spacing:6px;font-size:.85rem}
+.images th{font-weight:500;text-align:left;padding-right:8px}
+.images th[scope=col]{text-align:center}
+.images img{display:block;width:72px;height:auto;image-rendering:pixelated}
 figcaption{max-width:44em;margin:2px 0 14px;font-size:15px;color:var(--ink-2)}
 .panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(300px,100%),1fr));gap:18px 10px}
 .legend{display:flex;flex-wrap:wrap;align-items:end;gap:8px 20px;margin:0 0 10px}

@@ -5,7 +5,7 @@ import { interval } from "./figures/interval.js";
 import { formatMeasurement, formatP } from "./format.js";
 import { type Html, html, trusted } from "./html.js";
 
-const signs: Readonly<Record<Verdict, string>> = { holds: "✓", "does not hold": "✗", inconclusive: "?" };
+export const signs: Readonly<Record<Verdict, string>> = { holds: "✓", "does not hold": "✗", inconclusive: "?" };
 
 /** A verdict as a sign, a word and a colour: any one of them is enough to tell. */
 export function badge(verdict: Verdict): Html {

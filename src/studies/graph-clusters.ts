@@ -65,15 +65,20 @@ export interface GraphRun {
   readonly accuracy: number;
 }
 
+export interface GraphRunOptions {
+  readonly seed: number;
+  readonly scale?: GraphScale;
+  readonly signal?: AbortSignal;
+  readonly listen?: (step: number, loss: number) => void;
+}
+
 /** Train one variant and test it; data, first values, order and signs follow from the seed. */
-export async function trainOnClusters(
-  variant: GraphVariant,
-  { seed, scale = graphScale }: { readonly seed: number; readonly scale?: GraphScale },
-): Promise<GraphRun> {
+export async function trainOnClusters(variant: GraphVariant, options: GraphRunOptions): Promise<GraphRun> {
+  const { seed, scale = graphScale } = options;
   const model = graphTransformer({ ...optionsOf(variant, scale), seed });
   const all = clusterGraphs(scale.train + scale.test, { seed }).map((graph) => placeGraph(graph, model.options));
   const [train, test] = [all.slice(0, scale.train), all.slice(scale.train)];
-  const losses = await fitGraphs(model, train, { seed, scale });
+  const losses = await fitGraphs(model, train, { ...options, scale });
   return { losses, accuracy: await nodeAccuracy(model, test, scale.batch) };
 }
 
@@ -94,8 +99,9 @@ const optionsOf = ({ attention, norm, positions }: GraphVariant, scale: GraphSca
 async function fitGraphs(
   model: GraphTransformer,
   graphs: readonly Graph[],
-  { seed, scale: { batch, steps, learningRate } }: { readonly seed: number; readonly scale: GraphScale },
+  { seed, scale, signal, listen = () => {} }: GraphRunOptions & { readonly scale: GraphScale },
 ): Promise<number[]> {
+  const { batch, steps, learningRate } = scale;
   const optimizer = adam(model.parameters(), { learningRate });
   const step = compile(
     (inputs) =>
@@ -110,9 +116,11 @@ async function fitGraphs(
   const pad = roomFor(graphs);
   const perEpoch = Math.floor(graphs.length / batch);
   for (let i = 0; i < steps; i++) {
+    signal?.throwIfAborted();
     const order = keyedPermutation(graphs.length, seed, Math.floor(i / perEpoch));
     const chosen = Array.from({ length: batch }, (_, j) => graphs[order((i % perEpoch) * batch + j)] as Graph);
     losses.push((await step(batchFor(model, chosen, { pad, layout: "padded" }))).loss.item());
+    listen(i + 1, losses.at(-1) as number);
   }
   await step.release();
   return losses;

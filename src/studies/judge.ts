@@ -56,3 +56,27 @@ export const paired = (a: readonly number[], b: readonly number[], f: (a: number
 /** log(a / b) - log(margin) for each seed: above 0 where a is more than `margin` times b. */
 export const logRatio = (a: readonly number[], b: readonly number[], margin = 1): number[] =>
   paired(a, b, (x, y) => Math.log(x / y) - Math.log(margin));
+
+/** Something that must come out the same: no value, one per seed or input, may exceed the limit. */
+export const exact = ({
+  claim,
+  metric,
+  label,
+  values,
+  limit,
+  note,
+}: Pick<Comparison, "claim" | "metric" | "note"> & {
+  readonly label: string;
+  readonly values: readonly number[];
+  readonly limit: number;
+}): Claim =>
+  judge({
+    claim,
+    metric,
+    baseline: ["allowed", [limit]],
+    measured: [label, values],
+    // One value beyond the limit is not outweighed by others within it.
+    effect: values.every((value) => value <= limit) ? values.map((value) => limit - value) : values.map(() => -1),
+    test: `${limit} against the difference`,
+    ...(note !== undefined && { note }),
+  });

@@ -10,6 +10,8 @@ import { adam, globalNorm } from "../optim/index.js";
 import { compile, type Program } from "../runtime/index.js";
 import { crossEntropy, grad, NDArray, type Tensor, training, Variable } from "../tensor/index.js";
 import { schedule } from "../train/schedule.js";
+import type { StudyEvent } from "./study.js";
+import type { Fact } from "./study-report.js";
 
 export const placementKeys = ["pre", "post", "peri", "output", "mix", "lns"] as const;
 export type PlacementKey = (typeof placementKeys)[number];
@@ -63,15 +65,14 @@ export interface TrainedRun {
   readonly seconds: number;
 }
 
-export interface Progress {
-  readonly run: number;
-  readonly title: string;
-  readonly step: number;
-  readonly steps: number;
-  readonly loss: number;
-  readonly tokensPerSecond: number;
+export interface LaboratoryOptions {
+  readonly data: TextData;
+  /** What the text is, for people. */
+  readonly label: string;
+  readonly scale: Scale;
+  readonly progress?: (event: StudyEvent) => void;
+  readonly signal?: AbortSignal;
 }
-export type LabEvent = ({ readonly kind: "progress" } & Progress) | { readonly kind: "run"; readonly run: TrainedRun };
 
 type TokenInputs = { readonly tokens: Tensor; readonly targets: Tensor };
 
@@ -87,15 +88,45 @@ export class Laboratory {
   readonly #runs = new Map<string, Promise<TrainedRun>>();
   readonly #benches = new Map<PlacementKey, Bench>();
   #queue: Promise<unknown> = Promise.resolve();
-  #count = 0;
   readonly runs: TrainedRun[] = [];
+  readonly data: TextData;
+  readonly scale: Scale;
+  readonly signal: AbortSignal | undefined;
+  readonly #label: string;
+  readonly #progress: (event: StudyEvent) => void;
 
-  constructor(
-    readonly data: TextData,
-    readonly scale: Scale,
-    readonly listen: (event: LabEvent) => void = () => {},
-    readonly signal?: AbortSignal,
-  ) {}
+  constructor({ data, label, scale, progress = () => {}, signal }: LaboratoryOptions) {
+    this.data = data;
+    this.scale = scale;
+    this.signal = signal;
+    this.#label = label;
+    this.#progress = progress;
+  }
+
+  /** What is run here, for a report. */
+  setup(): Fact[] {
+    const { layers, width, heads, hidden, context, batch, steps, seeds, initialSeeds } = this.scale;
+    const { train, validation } = this.data.lengths;
+    return [
+      {
+        label: "Text",
+        value: `${this.#label}: ${(train / 1e6).toFixed(1)} MB to train on, ${(validation / 1e6).toFixed(2)} MB held out; bytes as tokens`,
+      },
+      {
+        label: "Model",
+        value: `decoder of ${layers} blocks, width ${width}, ${heads} heads, SwiGLU ${hidden}, RMSNorm, rotary positions`,
+      },
+      {
+        label: "Training",
+        value: `${steps} steps of ${batch} × ${context} tokens; Adam (0.9, 0.95), cosine to a tenth after a warm-up, no clipping`,
+      },
+      {
+        label: "Learning rates",
+        value: "0.003 with matrices N(0, 0.07); 0.01 with N(0, 0.02) where a claim asks for a rate that is too high",
+      },
+      { label: "Seeds", value: `${seeds.length} trained, ${initialSeeds.length} at initialisation` },
+    ];
+  }
 
   /** The trained run, made if it is not there yet; one at a time. */
   train(placement: PlacementKey, recipe: Recipe, seed: number): Promise<TrainedRun> {
@@ -142,11 +173,11 @@ export class Laboratory {
   async #train(placement: PlacementKey, recipe: Recipe, seed: number): Promise<TrainedRun> {
     const { steps, batch: size, context } = this.scale;
     const started = performance.now();
-    const run = this.#count++;
+    const title = `${placementTitles[placement]}, ${recipe.name}, seed ${seed}`;
     const { model, learningRate, step, evaluate, reset } = this.#bench(placement);
     reset(recipe, seed);
     const validation = await this.validation(8);
-    const rate = schedule.cosine({ steps, warmup: Math.min(30, Math.ceil(steps / 10)), minimum: 0.1 });
+    const factor = schedule.cosine({ steps, warmup: Math.min(30, Math.ceil(steps / 10)), minimum: 0.1 });
     const probes = new Set(Array.from({ length: 13 }, (_, i) => Math.round((i * steps) / 12)));
     const history: { step: number; layers: LayerDiagnostics }[] = [];
     const probe = async (at: number) =>
@@ -158,22 +189,15 @@ export class Laboratory {
     for await (const { tokens, targets } of this.data.batches({ size, steps, seed })) {
       this.signal?.throwIfAborted();
       // The first step of the schedule has factor 0; ours starts at the second, so that every step learns.
-      learningRate.set(recipe.learningRate * rate(losses.length + 1));
+      learningRate.set(recipe.learningRate * factor(losses.length + 1));
       const { loss, norm } = await step({ tokens, targets });
       losses.push(Number.isFinite(loss.item()) ? loss.item() : null);
       gradientNorms.push(norm.item());
       const done = losses.length;
       if (probes.has(done)) await probe(done);
       const tokensPerSecond = (done * size * context * 1000) / (performance.now() - trainingStarted);
-      this.listen({
-        kind: "progress",
-        run,
-        title: `${placementTitles[placement]}, ${recipe.name}, seed ${seed}`,
-        step: done,
-        steps,
-        loss: loss.item(),
-        tokensPerSecond,
-      });
+      const rate = `${Math.round(tokensPerSecond).toLocaleString("en")} tok/s`;
+      this.#progress({ kind: "step", title, step: done, steps, loss: loss.item(), rate });
     }
     let sum = 0;
     for (const { tokens, targets } of validation) sum += (await evaluate({ tokens, targets })).loss.item();
@@ -194,7 +218,13 @@ export class Laboratory {
       seconds,
     };
     this.runs.push(result);
-    this.listen({ kind: "run", run: result });
+    const variance = layers.variance.at(-1) as number;
+    const facts = [
+      `val ${validationLoss.toFixed(3)}`,
+      `${bitsPerByte.toFixed(2)} bits/byte`,
+      `variance ${variance.toPrecision(3)}`,
+    ];
+    this.#progress({ kind: "run", title, seconds, facts });
     return result;
   }
 }

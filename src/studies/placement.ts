@@ -1,37 +1,35 @@
 /** The main study: every placement trained from the same seeds on the same text, and the claims of five papers about it. */
 import type { Claim } from "../catalogue/claim.js";
-import type { TextData } from "../data/text.js";
 import { angularMaps, layerHeatMap, lossCurves, skipBars } from "./figures.js";
-import {
-  type Laboratory,
-  placementKeys,
-  placementTitles,
-  type Scale,
-  standard,
-  type TrainedRun,
-} from "./laboratory.js";
-import { paperStudies } from "./paper-studies.js";
+import { placementKeys, placementTitles, standard, type TrainedRun } from "./laboratory.js";
+import { study as layerNorm } from "./papers/layer-norm.js";
+import { study as layerNormScaling } from "./papers/layer-norm-scaling.js";
+import { study as mixLn } from "./papers/mix-ln.js";
+import { study as periLn } from "./papers/peri-ln.js";
+import { study as preRmsNorm } from "./papers/pre-rms-norm.js";
 import { mean, standardError } from "./statistics.js";
-import { countVerdicts, type PaperStudy } from "./study.js";
-import type { Fact, Section, StudyReport, Table } from "./study-report.js";
+import { countVerdicts, type PaperStudy, type StudyContext } from "./study.js";
+import type { Section, StudyReport, Table } from "./study-report.js";
 
 export interface RunDescription {
   /** The command that repeats it. */
   readonly command: string;
-  /** What text it reads, for people. */
-  readonly text: string;
   /** What it runs on: processor, threads, versions. */
   readonly machine: string;
 }
 
+/** The papers about placements, in the order of the report. */
+const parts: readonly PaperStudy[] = [periLn, mixLn, layerNormScaling, preRmsNorm, layerNorm];
+
 /** Train all placements, judge the claims, and put pictures and verdicts together. */
-export async function placementStudy(laboratory: Laboratory, description: RunDescription): Promise<StudyReport> {
+export async function placementStudy(context: StudyContext, description: RunDescription): Promise<StudyReport> {
   const started = performance.now();
+  const laboratory = await context.laboratory();
   const [seed = 0] = laboratory.scale.seeds;
   for (const placement of placementKeys) await laboratory.train(placement, standard, seed);
   // The claims ask for the further seeds they need.
   const results = [];
-  for (const part of paperStudies) results.push({ part, ...(await part.run(laboratory)) });
+  for (const part of parts) results.push({ part, ...(await part.run(context)) });
   const overview = overviewSection(laboratory.runs.filter(({ recipe }) => recipe === standard));
   const claims = results.flatMap((r) => r.claims);
   return {
@@ -40,9 +38,8 @@ export async function placementStudy(laboratory: Laboratory, description: RunDes
     summary: summary(laboratory.runs, claims),
     finished: new Date().toISOString(),
     seconds: (performance.now() - started) / 1000,
-    command: description.command,
-    machine: description.machine,
-    setup: setup(laboratory.data, laboratory.scale, description),
+    ...description,
+    setup: laboratory.setup(),
     papers: results.map(({ part, claims: own }) => ({ paper: part.paper, claims: own })),
     sections: [
       overview,
@@ -51,27 +48,26 @@ export async function placementStudy(laboratory: Laboratory, description: RunDes
         overview,
       ),
     ],
-    limits: paperStudies.flatMap(({ limits }) => limits),
+    limits: parts.flatMap(({ limits }) => limits),
   };
 }
 
 /** The study of one paper alone, as a report. */
 export async function paperReport(
   study: PaperStudy,
-  laboratory: Laboratory,
+  context: StudyContext,
   description: RunDescription,
 ): Promise<StudyReport> {
   const started = performance.now();
-  const { claims, sections } = await study.run(laboratory);
+  const { setup, claims, sections } = await study.run(context);
   return {
     id: study.paper,
     title: study.title,
     summary: study.summary(claims),
     finished: new Date().toISOString(),
     seconds: (performance.now() - started) / 1000,
-    command: description.command,
-    machine: description.machine,
-    setup: setup(laboratory.data, laboratory.scale, description),
+    ...description,
+    setup,
     papers: [{ paper: study.paper, claims }],
     sections,
     limits: study.limits,
@@ -187,31 +183,4 @@ function summary(runs: readonly TrainedRun[], claims: readonly Claim[]): string 
       ? `After the same training ${placementTitles[best[0]]} has the lowest validation loss (${best[1].toFixed(3)} nats per byte) and ${placementTitles[worst[0]]} the highest (${worst[1].toFixed(3)}). `
       : "";
   return `${order}Of what five papers claim about placements, at this size ${countVerdicts(claims)}`;
-}
-
-function setup(
-  data: TextData,
-  { layers, width, heads, hidden, context, batch, steps, seeds, initialSeeds }: Scale,
-  { text }: RunDescription,
-): Fact[] {
-  const train = data.lengths.train;
-  return [
-    {
-      label: "Text",
-      value: `${text}: ${(train / 1e6).toFixed(1)} MB to train on, ${(data.lengths.validation / 1e6).toFixed(2)} MB held out; bytes as tokens`,
-    },
-    {
-      label: "Model",
-      value: `decoder of ${layers} blocks, width ${width}, ${heads} heads, SwiGLU ${hidden}, RMSNorm, rotary positions`,
-    },
-    {
-      label: "Training",
-      value: `${steps} steps of ${batch} × ${context} tokens; Adam (0.9, 0.95), cosine to a tenth after a warm-up, no clipping`,
-    },
-    {
-      label: "Learning rates",
-      value: "0.003 with matrices N(0, 0.07); 0.01 with N(0, 0.02) where a claim asks for a rate that is too high",
-    },
-    { label: "Seeds", value: `${seeds.length} trained, ${initialSeeds.length} at initialisation` },
-  ];
 }

@@ -22,6 +22,9 @@ export interface RecurrentTextOptions {
   /** The model (default: an LSTM with H = 96 on embeddings of width 32). `scale` multiplies its first matrices. */
   readonly model?: Omit<RecurrentLMOptions, "vocabulary" | "layerNorm" | "seed">;
   readonly signal?: AbortSignal;
+  /** After every update. */
+  readonly progress?: (run: Pick<RecurrentRun, "layerNorm" | "seed">, step: number, loss: number) => void;
+  /** After every run. */
   readonly listen?: (run: RecurrentRun) => void;
 }
 
@@ -84,6 +87,7 @@ function makeBench(data: TextData, layerNorm: boolean, options: RecurrentTextOpt
     for await (const { tokens, targets } of data.batches({ size: batch, steps, seed })) {
       signal?.throwIfAborted();
       losses.push((await step({ tokens, targets })).loss.item());
+      options.progress?.({ layerNorm, seed }, losses.length, losses.at(-1) as number);
     }
     let sum = 0;
     const held = { size: batch, steps: validationBatches, seed: 0, split: "validation" } as const;

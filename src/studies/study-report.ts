@@ -48,7 +48,7 @@ export interface Section {
   readonly tables?: readonly Table[];
 }
 
-export type Figure = LinesFigure | HeatMapFigure | AngularFigure | BarsFigure;
+export type Figure = LinesFigure | HeatMapFigure | AngularFigure | BarsFigure | ImagesFigure;
 
 interface FigureText {
   /** What is drawn: "Validation loss". */
@@ -144,6 +144,26 @@ export interface BarPanel extends Subject {
   readonly values: readonly (number | null)[];
   /** Standard error of each bar. */
   readonly errors?: readonly (number | null)[];
+}
+
+/** Rows of small pictures: what went in, what came out. Made by `imagesFigure`. */
+export interface ImagesFigure extends FigureText {
+  readonly kind: "images";
+  /** What each place in a row shows, if the places mean something. */
+  readonly columns?: readonly string[];
+  readonly rows: readonly ImageRow[];
+}
+
+export interface ImageRow {
+  readonly name: string;
+  readonly images: readonly Picture[];
+}
+
+export interface Picture {
+  /** A PNG as a data URL. */
+  readonly source: string;
+  readonly width: number;
+  readonly height: number;
 }
 
 export interface Table {

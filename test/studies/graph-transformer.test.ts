@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import "../../src/index.js";
 import { claimProblem } from "../../src/catalogue/claim.js";
 import { type GraphVariantName, graphVariants, trainOnClusters } from "../../src/studies/graph-clusters.js";
-import { graphTransformerClaims } from "../../src/studies/graph-transformer.js";
+import { graphTransformerClaims } from "../../src/studies/papers/graph-transformer.js";
 
 const tiny = { layers: 1, hidden: 8, heads: 2, k: 2, train: 8, test: 4, batch: 4, steps: 5, learningRate: 1e-2 };
 

@@ -21,7 +21,11 @@ describe("a run's history", () => {
   let laboratory: Laboratory;
   let run: TrainedRun;
   beforeAll(async () => {
-    laboratory = new Laboratory(await text.open("README.md", { tokens: "bytes", context: 16 }), scale);
+    laboratory = new Laboratory({
+      data: await text.open("README.md", { tokens: "bytes", context: 16 }),
+      label: "README.md",
+      scale,
+    });
     run = await laboratory.train("pre", standard, 0);
   });
   afterAll(() => laboratory.release());

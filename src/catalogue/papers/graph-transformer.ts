@@ -10,5 +10,7 @@ export const graphTransformer = entry({
     "A transformer encoder for arbitrary graphs: nodes attend to their neighbours only, Laplacian eigenvectors " +
     "serve as positions and batch norm replaces LayerNorm. A second form carries edge features that steer " +
     "attention and are updated layer by layer.",
-  state: "planned",
+  state: "done",
+  exports: ["nn.graphTransformer", "nn.GraphTransformerLayer", "graphs"],
+  study: "graph-transformer",
 });

@@ -14,7 +14,7 @@ import type { GoldenCase } from "./case.js";
 import type { GoldenKind } from "./index.js";
 import { runOnce } from "./run-once.js";
 
-export const alphaBn: readonly GoldenKind[] = [
+export const kinds: readonly GoldenKind[] = [
   { matches: (file) => file.has("x", "source_mean", "source_var", "gamma", "grad_out"), run: layerCases },
   { matches: (file) => file.has("logits", "core.loss"), run: lossCases },
   { matches: (file) => file.has("param.bn1.running_mean", "x.0", "logits.0", "loss.0"), run: online },

@@ -17,7 +17,7 @@ import type { GoldenCase } from "./case.js";
 import type { GoldenKind } from "./index.js";
 import { entry } from "./steps.js";
 
-export const bnOnly: readonly GoldenKind[] = [
+export const kinds: readonly GoldenKind[] = [
   { matches: (file) => file.has("init.conv.weight", "init.fc.weight", "x", "label") && "mode" in file.metadata, run },
 ];
 

@@ -6,7 +6,7 @@ import type { GoldenCase } from "./case.js";
 import type { GoldenKind } from "./index.js";
 import { namedGradients, runOnce } from "./run-once.js";
 
-export const fedwon: readonly GoldenKind[] = [
+export const kinds: readonly GoldenKind[] = [
   { matches: (file) => file.has("effective_weight", "gain", "x", "grad_out"), run: convolution },
   { matches: (file) => file.names.some((name) => name.endsWith(".clipped")), run: clipping },
 ];

@@ -167,7 +167,7 @@ const positions: GoldenKind = {
   },
 };
 
-export const graphTransformerKinds: readonly GoldenKind[] = [layer, network, positions];
+export const kinds: readonly GoldenKind[] = [layer, network, positions];
 
 function optionsOf(file: GoldenCase): GraphTransformerOptions {
   const node = weightsOf(file, "embedding_h");

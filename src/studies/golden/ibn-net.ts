@@ -6,7 +6,7 @@ import type { GoldenCase } from "./case.js";
 import type { GoldenKind } from "./index.js";
 import { runSteps } from "./steps.js";
 
-export const ibnNet: readonly GoldenKind[] = [
+export const kinds: readonly GoldenKind[] = [
   { matches: (file) => file.has("param.IN.weight", "param.BN.weight", "x.0"), run: (file) => run(file, layer(file)) },
   {
     matches: (file) => file.has("param.conv1.weight", "x.0") && "ibn" in file.metadata,

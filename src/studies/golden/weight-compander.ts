@@ -8,7 +8,7 @@ import type { GoldenKind } from "./index.js";
 import { runOnce } from "./run-once.js";
 import { entry } from "./steps.js";
 
-export const weightCompander: readonly GoldenKind[] = [
+export const kinds: readonly GoldenKind[] = [
   { matches: (file) => file.has("x", "v", "a", "b", "w", "out_weights"), run: layerCase },
   { matches: (file) => file.has("grid", "psi", "dpsi", "w", "w_back"), run: functionCase },
   { matches: (file) => file.has("init.v1", "init.a1", "inputs", "loss_per_step"), run: trainingCase },

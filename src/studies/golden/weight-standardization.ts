@@ -19,7 +19,7 @@ const isConv = (file: GoldenCase) => file.has("standardized_weight", "x", "weigh
 const isTraining = (file: GoldenCase) => file.has("param0.conv.weight", "param0.norm.bn.weight", "param0.fc.weight");
 const isNorm = (file: GoldenCase) => file.has("param.weight", "param.bn.weight", "x.0", "running_mean.0");
 
-export const weightStandardization: readonly GoldenKind[] = [
+export const kinds: readonly GoldenKind[] = [
   { matches: isConv, run: convolution },
   { matches: isTraining, run: trainingRun },
   { matches: isNorm, run: normSteps },

@@ -1,54 +1,66 @@
 /** Pre-RMSNorm and Pre-CRMSNorm: the same function, the same training, cheaper norms. */
-import { type GPT, gpt } from "../models/index.js";
-import { LayerNorm, RMSNorm, rewrite, toPreCRMSNorm, toPreRMSNorm, trainAsPreRMSNorm } from "../nn/index.js";
-import { adam } from "../optim/index.js";
-import { compile } from "../runtime/index.js";
-import { crossEntropy, grad, NDArray, normalArray, philoxNormal, philoxUniform, type Tensor } from "../tensor/index.js";
-import { judge } from "./judge.js";
-import type { Laboratory } from "./laboratory.js";
-import { countVerdicts, type PaperStudy } from "./study.js";
+import { type GPT, gpt } from "../../models/index.js";
+import { LayerNorm, RMSNorm, rewrite, toPreCRMSNorm, toPreRMSNorm, trainAsPreRMSNorm } from "../../nn/index.js";
+import { adam } from "../../optim/index.js";
+import { compile } from "../../runtime/index.js";
+import {
+  crossEntropy,
+  grad,
+  NDArray,
+  normalArray,
+  philoxNormal,
+  philoxUniform,
+  type Tensor,
+} from "../../tensor/index.js";
+import { exact, judge } from "../judge.js";
+import type { Laboratory } from "../laboratory.js";
+import { countVerdicts, type PaperStudy } from "../study.js";
 
 const trainingSteps = 50;
+const difference = "largest difference of logits, relative to the largest logit";
 
-export const preRmsNorm: PaperStudy = {
+export const study: PaperStudy = {
   paper: "pre-rms-norm",
   title: "Pre-RMSNorm and Pre-CRMSNorm: one function, three forms",
   summary: countVerdicts,
   limits: [
     "The paper's gain is 1 to 10 % of a whole model's time on accelerators; on two processor cores that is within the noise, so the whole model's ratio is shown and not judged.",
   ],
-  async run(laboratory) {
+  async run(context) {
+    const laboratory = await context.laboratory();
     const equality = await conversions(laboratory);
     const curves = await trainedAlike(laboratory);
     const times = await timeNorms();
     const claims = [
-      exact(
-        "Converted to Pre-RMSNorm, a model gives the same outputs",
-        "Pre-RMSNorm",
-        equality.map((e) => e.rms),
-        1e-5,
-      ),
-      exact(
-        "Converted to Pre-CRMSNorm, a stream one entry narrower, too",
-        "Pre-CRMSNorm",
-        equality.map((e) => e.crms),
-        1e-5,
-      ),
+      exact({
+        claim: "Converted to Pre-RMSNorm, a model gives the same outputs",
+        metric: difference,
+        label: "Pre-RMSNorm",
+        values: equality.map((e) => e.rms),
+        limit: 1e-5,
+      }),
+      exact({
+        claim: "Converted to Pre-CRMSNorm, a stream one entry narrower, too",
+        metric: difference,
+        label: "Pre-CRMSNorm",
+        values: equality.map((e) => e.crms),
+        limit: 1e-5,
+      }),
       judge({
         claim: "The algebra matters: replacing LayerNorm by RMSNorm alone changes the outputs",
-        metric: "largest difference of logits, relative to the largest logit",
+        metric: difference,
         baseline: ["noticeable", [1e-2]],
         measured: ["RMSNorm alone", equality.map((e) => e.naive)],
         effect: equality.map((e) => Math.log(e.naive / 1e-2)),
         test: "log of the difference against log 0.01",
       }),
-      exact(
-        `Trained in the re-parametrised form, ${trainingSteps} steps give the same losses`,
-        "Pre-RMSNorm",
-        curves,
-        1e-4,
-        "largest difference of losses (nats)",
-      ),
+      exact({
+        claim: `Trained in the re-parametrised form, ${trainingSteps} steps give the same losses`,
+        metric: "largest difference of losses (nats)",
+        label: "Pre-RMSNorm",
+        values: curves,
+        limit: 1e-4,
+      }),
       judge({
         claim: "RMSNorm is not slower than LayerNorm",
         metric: "microseconds for a norm of [512, 768], alone",
@@ -58,25 +70,9 @@ export const preRmsNorm: PaperStudy = {
         test: "log ratio, over repeated timings in turns",
       }),
     ];
-    return { claims, sections: [] };
+    return { setup: laboratory.setup(), claims, sections: [] };
   },
 };
-
-const exact = (
-  claim: string,
-  label: string,
-  values: readonly number[],
-  limit: number,
-  metric = "largest difference of logits, relative to the largest logit",
-) =>
-  judge({
-    claim,
-    metric,
-    baseline: ["allowed", [limit]],
-    measured: [label, values],
-    effect: values.map((v) => limit - v),
-    test: `${limit} against the difference`,
-  });
 
 /** A GPT-2-shaped model with random gains and biases and a deliberate mean in its weights, so that nothing is trivial. */
 function roughModel({ scale, data }: Laboratory, seed: number): GPT {

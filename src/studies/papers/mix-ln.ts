@@ -1,9 +1,9 @@
 /** Mix-LN: are gradients more uniform over depth, and do deep blocks matter more? */
-import { angularMaps, layerHeatMap, lossCurves, skipBars } from "./figures.js";
-import { judge, logRatio, paired } from "./judge.js";
-import { standard, type TrainedRun } from "./laboratory.js";
-import { mean } from "./statistics.js";
-import { countVerdicts, type PaperStudy } from "./study.js";
+import { angularMaps, layerHeatMap, lossCurves, skipBars } from "../figures.js";
+import { judge, logRatio, paired } from "../judge.js";
+import { standard, type TrainedRun } from "../laboratory.js";
+import { mean } from "../statistics.js";
+import { countVerdicts, type PaperStudy } from "../study.js";
 
 const deepHalf = (values: readonly number[]): number => mean(values.slice(Math.floor(values.length / 2)));
 const unevenness = ({ layers }: TrainedRun): number =>
@@ -11,14 +11,15 @@ const unevenness = ({ layers }: TrainedRun): number =>
 const deepWorth = ({ layers }: TrainedRun): number => deepHalf(layers.drop.delta);
 const loss = (run: TrainedRun): number => run.validationLoss;
 
-export const mixLn: PaperStudy = {
+export const study: PaperStudy = {
   paper: "mix-ln",
   title: "Mix-LN: Post-LN first, Pre-LN after",
   summary: countVerdicts,
   limits: [
     "Mix-LN's perplexities at 71M to 7B parameters are out of reach here. The later paper on the curse of depth could not train it stably at 350M and 1B.",
   ],
-  async run(laboratory) {
+  async run(context) {
+    const laboratory = await context.laboratory();
     const pre = await laboratory.trainAll("pre", standard);
     const post = await laboratory.trainAll("post", standard);
     const mix = await laboratory.trainAll("mix", standard);
@@ -67,6 +68,7 @@ export const mixLn: PaperStudy = {
     ];
     const runs = [...pre, ...post, ...mix];
     return {
+      setup: laboratory.setup(),
       claims,
       sections: [
         {

@@ -1,11 +1,11 @@
 /** The Curse of Depth: does the stream grow with depth, do deep blocks idle, and does scaling norms by 1/√l help? */
-import { angularMaps, layerHeatMap, skipBars } from "./figures.js";
-import { atDepth, initialDepth, initialVariance } from "./initial-variance.js";
-import { judge, logRatio, paired } from "./judge.js";
-import { standard, type TrainedRun } from "./laboratory.js";
-import { mean } from "./statistics.js";
-import { countVerdicts, type PaperStudy } from "./study.js";
-import type { LinesFigure } from "./study-report.js";
+import { angularMaps, layerHeatMap, skipBars } from "../figures.js";
+import { atDepth, initialDepth, initialVariance } from "../initial-variance.js";
+import { judge, logRatio, paired } from "../judge.js";
+import { standard, type TrainedRun } from "../laboratory.js";
+import { mean } from "../statistics.js";
+import { countVerdicts, type PaperStudy } from "../study.js";
+import type { LinesFigure } from "../study-report.js";
 
 /** 1/√width: unit-gain matrices. */
 const initialStd = 0.125;
@@ -22,14 +22,15 @@ const turns = ({ layers: { angular } }: TrainedRun, deep: boolean): number => {
   return mean(deep ? row.slice(-quarter) : row.slice(0, quarter));
 };
 
-export const layerNormScaling: PaperStudy = {
+export const study: PaperStudy = {
   paper: "layer-norm-scaling",
   title: "The curse of depth, and LayerNorm Scaling",
   summary: countVerdicts,
   limits: [
     "That deep blocks contribute more under LayerNorm Scaling needs long training; the perplexities at 130M to 1B parameters are out of reach here.",
   ],
-  async run(laboratory) {
+  async run(context) {
+    const laboratory = await context.laboratory();
     const [freshPre, freshLns] = [
       await initialVariance(laboratory, "pre", [initialStd]),
       await initialVariance(laboratory, "lns", [initialStd]),
@@ -107,6 +108,7 @@ export const layerNormScaling: PaperStudy = {
       series: [curve("pre", "Pre-LN", freshPre), curve("lns", "LayerNorm Scaling", freshLns)],
     };
     return {
+      setup: laboratory.setup(),
       claims,
       sections: [
         {

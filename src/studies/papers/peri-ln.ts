@@ -1,25 +1,26 @@
 /** Peri-LN: does the stream stay bounded whatever the weights, and does a high learning rate hurt less? */
-import type { Claim } from "../catalogue/claim.js";
-import { compile } from "../runtime/index.js";
-import { grad, linear, normalArray, type Tensor } from "../tensor/index.js";
-import { layerHeatMap, lossCurves } from "./figures.js";
-import { atDepth, initialDepth, initialVariance } from "./initial-variance.js";
-import { judge, logRatio, paired } from "./judge.js";
-import { high, type Laboratory, type TrainedRun } from "./laboratory.js";
-import { countVerdicts, type PaperStudy } from "./study.js";
-import type { LinesFigure } from "./study-report.js";
+import type { Claim } from "../../catalogue/claim.js";
+import { compile } from "../../runtime/index.js";
+import { grad, linear, normalArray, type Tensor } from "../../tensor/index.js";
+import { layerHeatMap, lossCurves } from "../figures.js";
+import { atDepth, initialDepth, initialVariance } from "../initial-variance.js";
+import { judge, logRatio, paired } from "../judge.js";
+import { high, type Laboratory, type TrainedRun } from "../laboratory.js";
+import { countVerdicts, type PaperStudy } from "../study.js";
+import type { LinesFigure } from "../study-report.js";
 
 const lossOf = (run: TrainedRun): number => run.validationLoss;
 const stds = [0.02, 0.08, 0.32] as const;
 
-export const periLn: PaperStudy = {
+export const study: PaperStudy = {
   paper: "peri-ln",
   title: "Peri-LN: norms on both sides of every sublayer",
   summary: (claims) => countVerdicts(claims),
   limits: [
     "Peri-LN's gains on benchmarks, its divergence rates over many seeds and half-precision overflow need billions of tokens; nothing here speaks for or against them.",
   ],
-  async run(laboratory) {
+  async run(context) {
+    const laboratory = await context.laboratory();
     const initial = await initialClaims(laboratory);
     const [pre, peri] = [await laboratory.trainAll("pre", high), await laboratory.trainAll("peri", high)];
     const last = (run: TrainedRun) => run.layers.variance.at(-1) as number;
@@ -54,6 +55,7 @@ export const periLn: PaperStudy = {
     ];
     const runs = [...pre, ...peri];
     return {
+      setup: laboratory.setup(),
       claims,
       sections: [
         {
