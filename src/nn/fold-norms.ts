@@ -1,47 +1,90 @@
 /**
- * Norms that are a scale and a shift per channel in inference, taken into the layer before them:
+ * Norms that are a scale and a shift per channel in inference, taken into the layer before them, or behind them:
  *
- *   s ⊙ (W x + b) + t = (diag(s) W) x + (s ⊙ b + t)
+ *   s ⊙ (W x + b) + t = (diag(s) W) x + (s ⊙ b + t)          W (s ⊙ x + t) + b = (W diag(s)) x + (W t + b)
  *
  * Exact, and one operation less. A module says what it applies one after another (`chains`); a norm says what it is in
  * inference (`channelAffine`). Neither knows the other.
  */
-import { NDArray, Variable } from "../tensor/index.js";
+import { LayerwiseError, NDArray, Variable } from "../tensor/index.js";
+import { Linear } from "./linear.js";
 import type { AnyModule } from "./module.js";
+import { affineOf, ChannelScale } from "./norm/affine.js";
+import { Norm } from "./norm/norm.js";
 import { bake, Weighted } from "./parametrization.js";
+import { foldAffine } from "./placement/fold.js";
+import type { StreamModel, StreamReader } from "./placement/stream.js";
 import { Identity } from "./sequential.js";
-import { changeVariable, clone, putAt } from "./surgery.js";
+import { changeVariable, clone, putAt, valueAt } from "./surgery.js";
 
 /** A module that applies some of its modules one after another, with nothing between. */
 export interface Chained {
   chains(): readonly (readonly AnyModule[])[];
 }
 
-/** A norm that is y = scale · x + shift per channel in inference; undefined where it is not, as it is set. */
-export interface ChannelAffine {
-  channelAffine(): Promise<{ readonly scale: readonly number[]; readonly shift: readonly number[] } | undefined>;
-}
-
-/** A copy for inference, with what could be folded gone, and the paths of the norms that were. */
+/**
+ * A copy for inference in which norms with running statistics are gone: taken into the layer before them or, where that
+ * has none or is not linear, into the linear layers that alone read them (a tied head gets a matrix of its own). A norm
+ * that folds into neither, like one on the residual stream, becomes one multiplication and one addition per channel.
+ * `folded` has the paths of the norms that are gone. Exact in inference; norms that compute from their input stay.
+ */
 export async function foldNorms<M extends AnyModule>(model: M): Promise<{ model: M; folded: string[] }> {
   const copy = await clone(model);
   await bake(copy);
-  const paths = new Map([...copy.namedModules()].map(([path, module]) => [module, path]));
+  const folded = [...(await foldChains(copy)), ...(await foldReaders(copy))];
+  for (const [path, norm] of copy.namedModules()) {
+    const affine = await affineOf(norm);
+    if (affine && !affine.rest && norm instanceof Norm && norm.width !== undefined)
+      putAt(copy, path, new ChannelScale(norm.width, affine, norm.axis));
+  }
+  return { model: copy, folded };
+}
+
+async function foldChains(model: AnyModule): Promise<string[]> {
+  const paths = new Map([...model.namedModules()].map(([path, module]) => [module, path]));
   const folded: string[] = [];
   for (const module of paths.keys()) {
     if (!("chains" in module)) continue;
     for (const chain of (module as unknown as Chained).chains())
       for (const [i, norm] of chain.entries()) {
-        const [layer, path] = [chain[i - 1] as unknown, paths.get(norm)];
-        if (!(layer instanceof Weighted) || path === undefined || !("channelAffine" in norm)) continue;
-        const affine = await (norm as unknown as ChannelAffine).channelAffine();
-        if (!affine || layer.outputAxis !== 0) continue;
-        await scaleOutputs(copy, paths.get(layer as unknown as AnyModule) as string, layer, affine);
-        putAt(copy, path, new Identity());
+        const affine = await affineOf(norm);
+        const [before, after, path] = [chain[i - 1] as unknown, chain[i + 1] as unknown, paths.get(norm)];
+        if (!affine || affine.rest || path === undefined) continue;
+        const at = (layer: unknown) => paths.get(layer as AnyModule) as string;
+        if (before instanceof Weighted && before.outputAxis === 0)
+          await scaleOutputs(model, at(before), before, affine);
+        // Into a convolution behind it would not be exact: its padding is not shifted.
+        else if (after instanceof Linear) await foldAffine(model, { norm: path, linears: [at(after)] });
+        else continue;
+        putAt(model, path, new Identity());
         folded.push(path);
       }
   }
-  return { model: copy, folded };
+  return folded;
+}
+
+/** In models that say which linear layers read each norm. */
+async function foldReaders(model: AnyModule): Promise<string[]> {
+  const folded: string[] = [];
+  for (const reader of readersOf(model)) {
+    const affine = await affineOf(valueAt(model, reader.norm));
+    if (!affine) continue;
+    await (model as unknown as StreamModel).untie();
+    await foldAffine(model, reader);
+    if (!affine.rest) folded.push(reader.norm);
+  }
+  return folded;
+}
+
+function readersOf(model: AnyModule): readonly StreamReader[] {
+  if (!("readers" in model)) return [];
+  try {
+    return (model as unknown as StreamModel).readers();
+  } catch (error) {
+    // Norms on the stream have other readers than linear layers.
+    if (error instanceof LayerwiseError && error.code === "conversion") return [];
+    throw error;
+  }
 }
 
 async function scaleOutputs(

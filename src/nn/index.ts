@@ -4,7 +4,7 @@ export * from "./block.js";
 export * from "./convolution.js";
 export * from "./dropout.js";
 export * from "./embedding.js";
-export { type Chained, type ChannelAffine, foldNorms } from "./fold-norms.js";
+export { type Chained, foldNorms } from "./fold-norms.js";
 export * from "./graph-attention.js";
 export * from "./graph-inputs.js";
 export * from "./graph-transformer-layer.js";

@@ -1,5 +1,6 @@
 /** What norms with one number per channel share: where the channels are, and how [C] meets the input. */
 import { fail, formatShape, type Tensor } from "../../tensor/index.js";
+import { sideInput } from "../side-inputs.js";
 import { at } from "../where.js";
 
 /** Channels last, as in text ([batch, tokens, width]), or second, as in images ([batch, channels, height, width]). */
@@ -47,4 +48,13 @@ export function realPositions(x: Tensor, padding: Tensor, axis: ChannelAxis): Te
       `${at("padding")}: expected bool [batch, tokens] for an input ${formatShape(x.shape)}, got ${padding.dtype}${formatShape(padding.shape)}`,
     );
   return padding.cast(x.dtype).unsqueeze(axis === -1 ? 2 : 1);
+}
+
+/** mean(x²) per channel [C], over real positions where there is padding. */
+export function meanSquare(x: Tensor, axis: ChannelAxis): Tensor {
+  const axes = otherAxes(x, axis);
+  const padding = sideInput("padding");
+  if (!padding || x.rank !== 3) return x.square().mean(axes);
+  const real = realPositions(x, padding, axis);
+  return x.square().mul(real).sum(axes).div(real.sum());
 }

@@ -7,10 +7,13 @@ import type { ChannelAxis } from "./channels.js";
 import { GroupNorm, instanceNorm } from "./group-norm.js";
 import { groupsFor } from "./groups-for.js";
 import { LayerNorm } from "./layer-norm.js";
+import { PowerNorm } from "./power-norm.js";
 import { RMSNorm } from "./rms-norm.js";
 import { ScaleNorm } from "./scale-norm.js";
+import { UnifiedNorm } from "./unified-norm.js";
 import { BatchChannelNorm } from "./weight-standardization.js";
 
+export { type Affine, type ChannelAffine, ChannelScale } from "./affine.js";
 export * from "./batch-norm.js";
 export * from "./bn-only.js";
 export type { ChannelAxis } from "./channels.js";
@@ -19,9 +22,11 @@ export * from "./group-norm.js";
 export * from "./ibn-net.js";
 export * from "./layer-norm.js";
 export { activates, Norm } from "./norm.js";
+export * from "./power-norm.js";
 export * from "./rms-norm.js";
 export * from "./scale-norm.js";
 export * from "./scaled-weight-standardization.js";
+export * from "./unified-norm.js";
 export * from "./weight-standardization.js";
 
 /** Makes the norm for a width; `axis` says where the channels are (default −1: last). */
@@ -35,6 +40,8 @@ const named = {
   group: (width, { axis }) => new GroupNorm(groupsFor(width), width, { axis }),
   instance: (width, { axis }) => instanceNorm(width, { axis, affine: true }),
   scale: (width, { axis }) => new ScaleNorm(width, { axis }),
+  unified: (width, { axis }) => new UnifiedNorm(width, { axis }),
+  power: (width, { axis }) => new PowerNorm(width, { axis }),
   bcn: (width, { axis }) => new BatchChannelNorm(width, { axis }),
 } satisfies Record<string, (width: number, options: { readonly axis: ChannelAxis; readonly bias: boolean }) => Module>;
 

@@ -9,8 +9,11 @@
 import { fail, NDArray, Variable } from "../../tensor/index.js";
 import type { Block } from "../block.js";
 import { Linear } from "../linear.js";
+import type { AnyModule } from "../module.js";
+import { affineOf } from "../norm/affine.js";
 import { LayerNorm } from "../norm/layer-norm.js";
 import { RMSNorm } from "../norm/rms-norm.js";
+import { Identity } from "../sequential.js";
 import { changeVariable, clone, putAt, valueAt } from "../surgery.js";
 import type { Placement } from "./placement.js";
 import type { StreamModel, StreamReader } from "./stream.js";
@@ -62,29 +65,39 @@ export async function foldInputNorms<M extends StreamModel>(model: M): Promise<M
 }
 
 /** Fold gain and bias of one norm into its readers, in place; the norm itself loses them. Tells whether it had any. */
-export async function foldAffine(
-  model: StreamModel,
-  { norm: path, linears, scale = 1 }: StreamReader,
-): Promise<boolean> {
-  const norm = valueAt(model, path);
-  if (!(norm instanceof LayerNorm || norm instanceof RMSNorm))
-    return fail(
-      "conversion",
-      `${path}: expected a LayerNorm or RMSNorm, got ${(norm as object | undefined)?.constructor.name ?? "nothing"}`,
-    );
-  const weight = (await norm.weight?.data())?.toNumbers();
-  const gain = weight?.map((w) => w + (norm instanceof RMSNorm ? norm.gainOffset : 0));
-  const bias = (await norm.bias?.data())?.toNumbers().map((b) => b * scale);
+export async function foldAffine(model: AnyModule, { norm: path, linears, scale = 1 }: StreamReader): Promise<boolean> {
+  const { gain, shift, rest } = await partsOf(valueAt(model, path), path);
+  const bias = shift?.map((b) => b * scale);
   for (const name of linears) {
     if (bias) await addBias(model, name, bias);
     if (gain) await changeVariable(model, `${name}.weight`, (W) => scaleInputs(W, gain));
   }
-  putAt(model, path, plainNorm(norm));
+  putAt(model, path, rest);
   return Boolean(gain ?? bias);
 }
 
+interface Parts {
+  readonly gain?: readonly number[] | undefined;
+  readonly shift?: readonly number[] | undefined;
+  /** What is left of the norm without the two. */
+  readonly rest: AnyModule;
+}
+
+async function partsOf(norm: unknown, path: string): Promise<Parts> {
+  const affine = await affineOf(norm);
+  if (affine) return { gain: affine.scale, shift: affine.shift, rest: affine.rest ?? new Identity() };
+  if (!(norm instanceof LayerNorm || norm instanceof RMSNorm))
+    return fail(
+      "conversion",
+      `${path}: expected a LayerNorm, an RMSNorm or a norm that is a scale and a shift in inference, got ${(norm as object | undefined)?.constructor.name ?? "nothing"}`,
+    );
+  const weight = (await norm.weight?.data())?.toNumbers();
+  const gain = weight?.map((w) => w + (norm instanceof RMSNorm ? norm.gainOffset : 0));
+  return { gain, shift: (await norm.bias?.data())?.toNumbers(), rest: plainNorm(norm) };
+}
+
 /** v + W b, from the original W; the bias is made where there was none. */
-async function addBias(model: StreamModel, path: string, b: readonly number[]): Promise<void> {
+async function addBias(model: AnyModule, path: string, b: readonly number[]): Promise<void> {
   const linear = valueAt(model, path);
   if (!(linear instanceof Linear)) return fail("conversion", `${path}: expected a Linear that reads the norm`);
   const added = timesVector(await linear.weight.data(), b);
