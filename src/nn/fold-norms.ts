@@ -65,13 +65,15 @@ async function foldChains(model: AnyModule): Promise<string[]> {
 
 /** In models that say which linear layers read each norm. */
 async function foldReaders(model: AnyModule): Promise<string[]> {
+  const affine = await Promise.all(readersOf(model).map(({ norm }) => affineOf(valueAt(model, norm))));
+  if (!affine.some(Boolean)) return [];
+  // Only an untied head is among the readers of the last norm.
+  await (model as unknown as StreamModel).untie();
   const folded: string[] = [];
   for (const reader of readersOf(model)) {
-    const affine = await affineOf(valueAt(model, reader.norm));
-    if (!affine) continue;
-    await (model as unknown as StreamModel).untie();
-    await foldAffine(model, reader);
-    if (!affine.rest) folded.push(reader.norm);
+    const parts = await affineOf(valueAt(model, reader.norm));
+    if (parts) await foldAffine(model, reader);
+    if (parts && !parts.rest) folded.push(reader.norm);
   }
   return folded;
 }

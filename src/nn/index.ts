@@ -34,6 +34,7 @@ export * from "./positions/index.js";
 export * from "./recurrent/index.js";
 export * from "./sequential.js";
 export { type SideInputs, sideInput, withInputs } from "./side-inputs.js";
+export * from "./slab.js";
 export { clone } from "./surgery.js";
 export { initializeAsTorch } from "./torch-initialization.js";
 export { onWarning, warn } from "./warn.js";

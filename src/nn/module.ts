@@ -106,6 +106,24 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
   }
 }
 
+/** What a training is going to do, for modules that follow a schedule. */
+export interface TrainingPlan {
+  readonly steps: number;
+  /** Forward passes in one step. */
+  readonly accumulation: number;
+}
+
+/** A module that adapts to the length of the training. */
+export interface Planned {
+  /** Called by a training before its first step is traced. */
+  plan(plan: TrainingPlan): void;
+}
+
+/** Tell every module that wants to know. */
+export function planTraining(model: AnyModule, plan: TrainingPlan): void {
+  for (const [, module] of model.namedModules()) if ("plan" in module) (module as unknown as Planned).plan(plan);
+}
+
 /** Any module, whatever it takes and gives: for code that only walks the tree. */
 export type AnyModule = Module<never, unknown>;
 

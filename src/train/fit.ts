@@ -3,7 +3,7 @@
  *
  *   for await (const event of fit({ model, loss, data, optimizer, learningRate: 1e-3, steps: 1000 })) …
  */
-import type { AnyModule } from "../nn/index.js";
+import { type AnyModule, planTraining } from "../nn/index.js";
 import { clipByGlobalNorm, globalNorm, type Optimizer } from "../optim/index.js";
 import { type CompileOptions, compile, getBackend, type Program } from "../runtime/index.js";
 import { fail, grad, NDArray, type Tensor, training, Variable } from "../tensor/index.js";
@@ -160,7 +160,7 @@ export async function* fit(options: FitOptions): AsyncGenerator<TrainEvent> {
 }
 
 function makeTrainer(options: FitOptions): Trainer {
-  const { model, loss: lossOf, accumulation = 1, clip, seed = 0, backend, threads } = options;
+  const { model, loss: lossOf, steps, accumulation = 1, clip, seed = 0, backend, threads } = options;
   const parameters = model.parameters();
   if (parameters.length === 0) fail("argument", "fit: the model has no trainable parameters; is all of it frozen?");
   const learningRate = new Variable(NDArray.zeros([]), { name: "learning rate", trainable: false });
@@ -172,6 +172,7 @@ function makeTrainer(options: FitOptions): Trainer {
         )
       : [];
   const lossSum = new Variable(NDArray.zeros([]), { name: "loss so far", trainable: false });
+  planTraining(model, { steps, accumulation });
   const program: CompileOptions = { seed, ...(backend && { backend }), ...(threads !== undefined && { threads }) };
   const gradientsOf = (inputs: Inputs) => {
     const loss = training(() => lossOf(inputs));

@@ -96,12 +96,16 @@ export class BatchNorm extends Norm {
 
   /** The running statistics, with the unbiased variance. */
   protected follow({ mean, variance, count }: Moments): void {
-    const m = this.momentum;
-    const toward = (running: Variable, now: Tensor) => running.advance((old) => old.mul(1 - m).add(now.mul(m)));
     const unbiased =
       typeof count === "number" ? variance.mul(count / (count - 1)) : variance.mul(count.div(count.sub(1).maximum(1)));
-    toward(this.running_mean, mean);
-    toward(this.running_var, unbiased);
+    this.toward(this.running_mean, mean);
+    this.toward(this.running_var, unbiased);
+  }
+
+  /** running ← (1 − m) running + m now */
+  protected toward(running: Variable, now: Tensor): void {
+    const m = this.momentum;
+    running.advance((old) => old.mul(1 - m).add(now.mul(m)));
   }
 
   /** In inference the layer is y = scale · x + shift per channel. */

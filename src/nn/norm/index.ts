@@ -2,6 +2,7 @@
 import { fail } from "../../tensor/errors.js";
 import { closest } from "../closest.js";
 import type { Module } from "../module.js";
+import { PRepBN } from "../slab.js";
 import { BatchNorm } from "./batch-norm.js";
 import type { ChannelAxis } from "./channels.js";
 import { GroupNorm, instanceNorm } from "./group-norm.js";
@@ -42,6 +43,7 @@ const named = {
   scale: (width, { axis }) => new ScaleNorm(width, { axis }),
   unified: (width, { axis }) => new UnifiedNorm(width, { axis }),
   power: (width, { axis }) => new PowerNorm(width, { axis }),
+  prepbn: (width, { axis }) => new PRepBN(width, { axis }),
   bcn: (width, { axis }) => new BatchChannelNorm(width, { axis }),
 } satisfies Record<string, (width: number, options: { readonly axis: ChannelAxis; readonly bias: boolean }) => Module>;
 

@@ -17,13 +17,21 @@ export interface StackedNames {
   readonly gradient?: (name: string) => string;
   /** The file's name for a state variable (default its own). */
   readonly state?: (name: string) => string;
+  /** Numbers of the layer before each step, by the file's names. */
+  readonly before?: () => Promise<Readonly<Record<string, number>>>;
   /** A state variable as the file keeps it. */
   readonly read?: (name: string, value: NDArray) => NDArray;
 }
 
 /** Compares whatever the file has of outputs, gradients and states; the layer is left as after the last step. */
 export async function runStacked(file: GoldenCase, layer: Module, names: StackedNames = {}): Promise<void> {
-  const { real, gradient = (name) => `grad_${name}`, state = (name) => name, read = (_, value) => value } = names;
+  const {
+    real,
+    gradient = (name) => `grad_${name}`,
+    state = (name) => name,
+    read = (_, value) => value,
+    before,
+  } = names;
   const [x, w] = [file.take("x"), file.take("w")];
   const program = compile((inputs: Record<string, Tensor>) => {
     const { x, w, padding } = inputs as { x: Tensor; w: Tensor; padding?: Tensor };
@@ -34,6 +42,7 @@ export async function runStacked(file: GoldenCase, layer: Module, names: Stacked
   const note = (name: string, value: NDArray) => seen.set(name, [...(seen.get(name) ?? []), value]);
   for (let i = 0; i < (x.shape[0] as number); i++) {
     const feeds = { x: entry(x, i), w: entry(w, i), ...(real && { padding: entry(real, i) }) };
+    for (const [name, value] of Object.entries((await before?.()) ?? {})) note(name, NDArray.from([value]));
     const { observed: _, ...results } = await program(feeds);
     for (const [name, value] of Object.entries(results as Record<string, NDArray>))
       note(name === "y" ? "y" : gradient(name.slice("grad.".length)), value);
