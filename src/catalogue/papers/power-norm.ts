@@ -10,5 +10,7 @@ export const powerNorm = entry({
     "A batch norm for text: no mean is subtracted, a running quadratic mean is used already while training, and " +
     "the backward pass is approximated with running statistics of the gradient. It steadies the batch statistics " +
     "that make plain batch norm fail on sentences.",
-  state: "planned",
+  state: "done",
+  exports: ["nn.powerNorm", "nn.PowerNorm", "nn.foldNorms"],
+  study: "power-norm",
 });

@@ -10,5 +10,7 @@ export const unifiedNorm = entry({
     "Divides each channel by a smoothed second moment, the geometric mean of the last batches, and never " +
     "subtracts a mean. At inference the layer folds into the next linear one, so a transformer keeps its accuracy " +
     "and loses the cost of its norms.",
-  state: "planned",
+  state: "done",
+  exports: ["nn.unifiedNorm", "nn.UnifiedNorm", "nn.foldNorms"],
+  study: "unified-norm",
 });

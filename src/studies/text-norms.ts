@@ -1,0 +1,85 @@
+/**
+ * Small decoders that differ in their norms alone, on the text of a study: 4 blocks of width 64, 4 heads, 64 bytes of
+ * context, AdamW at 0.003 with (0.9, 0.98), a short warm-up and a cosine.
+ */
+import { type GPT, gpt } from "../models/index.js";
+import type { NormOption } from "../nn/index.js";
+import { adamW } from "../optim/index.js";
+import { crossEntropy, type Tensor } from "../tensor/index.js";
+import { schedule } from "../train/schedule.js";
+import type { StudyContext } from "./study.js";
+import type { Fact } from "./study-report.js";
+import { meanOver, type Trained, trainRun } from "./train-run.js";
+
+export interface TextVariant {
+  readonly norm: NormOption;
+  readonly placement: "pre" | "post";
+}
+
+export interface TextRun extends Trained {
+  /** Nats per byte of held-out text, in inference mode. */
+  readonly validationLoss: number;
+}
+
+export const textShape = { layers: 4, width: 64, heads: 4, context: 64 } as const;
+const batch = 16;
+
+export const textSteps = ({ quick, steps = quick ? 40 : 300 }: StudyContext): number => steps;
+/** Steps of the learning rate's warm-up, and of norms that have one. */
+export const textWarmup = (context: StudyContext): number => Math.max(1, Math.round(textSteps(context) / 10));
+
+/** Every variant from every seed; runs of one seed read the same batches. */
+export async function compareTextNorms<Name extends string>(
+  context: StudyContext,
+  variants: Readonly<Record<Name, TextVariant>>,
+): Promise<Record<Name, TextRun[]>> {
+  const runs = {} as Record<Name, TextRun[]>;
+  for (const seed of context.seeds)
+    for (const [name, variant] of Object.entries(variants) as [Name, TextVariant][]) {
+      const title = `${name}, seed ${seed}`;
+      const run = await trainVariant(context, variant, seed, title);
+      runs[name] = [...(runs[name] ?? []), run];
+      context.progress({ kind: "run", title, seconds: run.seconds, facts: [`val ${run.validationLoss.toFixed(3)}`] });
+    }
+  return runs;
+}
+
+async function trainVariant(
+  context: StudyContext,
+  { norm, placement }: TextVariant,
+  seed: number,
+  title: string,
+): Promise<TextRun> {
+  const { data } = await context.laboratory();
+  const steps = textSteps(context);
+  const model: GPT = gpt({ ...textShape, vocabulary: data.vocabulary, norm, placement, mlp: "gelu", bias: true, seed });
+  const loss = ({ tokens, targets }: Readonly<Record<string, Tensor>>) =>
+    crossEntropy(model.apply(tokens as Tensor), targets as Tensor);
+  const trained = await trainRun(context, {
+    title,
+    model,
+    loss,
+    data: (start) => data.batches({ size: batch, steps, seed, start }),
+    optimizer: (parameters, learningRate) => adamW(parameters, { learningRate, betas: [0.9, 0.98] }),
+    learningRate: 3e-3,
+    schedule: schedule.cosine({ steps, warmup: textWarmup(context), minimum: 0.1 }),
+    steps,
+    seed,
+  });
+  const held = data.batches({ size: batch, steps: context.quick ? 4 : 16, seed: 0, split: "validation" });
+  return { ...trained, validationLoss: await meanOver(held, loss) };
+}
+
+export const textSetup = (context: StudyContext): Fact[] => [
+  {
+    label: "Model",
+    value: `decoder of ${textShape.layers} blocks, width ${textShape.width}, ${textShape.heads} heads, GELU, rotary positions; only the norms differ`,
+  },
+  {
+    label: "Training",
+    value: `${textSteps(context)} steps of ${batch} × ${textShape.context} bytes; AdamW at 0.003 (0.9, 0.98), ${textWarmup(context)} steps of warm-up, cosine`,
+  },
+  { label: "Seeds", value: String(context.seeds.length) },
+];
+
+export const heldOut = (runs: readonly TextRun[]): number[] => runs.map((run) => run.validationLoss);
