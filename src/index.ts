@@ -28,5 +28,7 @@ export { readSafetensors, writeSafetensors } from "./data/safetensors-file.js";
 export { text } from "./data/text-files.js";
 export { Tokenizer, writeTokenizer } from "./data/tokenizer-files.js";
 export type { TrainEvent } from "./train/events.js";
+export * from "./train/evonorm-search.js";
 export { type FitOptions, fit } from "./train/fit.js";
 export { schedule } from "./train/schedule.js";
+export { type StressOptions, type StressResult, stressTest } from "./train/stress.js";

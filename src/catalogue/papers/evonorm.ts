@@ -10,5 +10,7 @@ export const evonorm = entry({
     "Layers that normalise and activate in one formula, found by evolution over small graphs of basic operations. " +
     "B0 mixes batch and instance statistics and needs no activation; S0 looks at one sample only and does not " +
     "care about the batch size.",
-  state: "planned",
+  state: "done",
+  exports: ["nn.evoNorm", "nn.EvoNorm", "nn.NormActGraph", "nn.convertBatchNormReLU", "searchNormAct", "stressTest"],
+  study: "evonorm",
 });

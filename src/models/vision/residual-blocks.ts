@@ -5,7 +5,16 @@
  *   BasicBlock:  conv3×3 (stride) – norm1 – act – conv3×3 – norm – (SE) – (+ shortcut) – [IN] – act
  *   Bottleneck:  conv1×1 – norm1 – act – conv3×3 (stride, groups) – norm – act – conv1×1 – norm – (SE) – (+ shortcut) – [IN] – act
  */
-import { type AnyModule, activates, Conv2d, Linear, Module, type NormFactory, Sequential } from "../../nn/index.js";
+import {
+  type AnyModule,
+  activates,
+  bare,
+  Conv2d,
+  Linear,
+  Module,
+  type NormFactory,
+  Sequential,
+} from "../../nn/index.js";
 import type { Tensor } from "../../tensor/index.js";
 
 export interface ResidualBlockOptions {
@@ -35,7 +44,7 @@ export const normAct = (norm: Module, x: Tensor, act: (x: Tensor) => Tensor): Te
 /** 1 × 1 convolution and norm, where the shape changes. */
 function shortcut(inputs: number, outputs: number, { stride = 1, norm }: ResidualBlockOptions): Sequential | undefined {
   if (stride === 1 && inputs === outputs) return undefined;
-  return new Sequential(new Conv2d(inputs, outputs, 1, { stride, bias: false }), norm(outputs, 1));
+  return new Sequential(new Conv2d(inputs, outputs, 1, { stride, bias: false }), bare(norm(outputs, 1)));
 }
 
 export class BasicBlock extends Module {
@@ -55,7 +64,7 @@ export class BasicBlock extends Module {
     this.conv1 = new Conv2d(inputs, planes, 3, { stride, padding: 1, bias: false });
     this.bn1 = norm1(planes, 1);
     this.conv2 = new Conv2d(planes, planes, 3, { padding: 1, bias: false });
-    this.bn2 = lastNorm(planes, 1);
+    this.bn2 = bare(lastNorm(planes, 1));
     this.se = squeeze === undefined ? undefined : new SqueezeExcitation(planes, squeeze);
     this.IN = afterAdd?.(planes, 1);
     this.downsample = shortcut(inputs, planes, options);
@@ -98,7 +107,7 @@ export class Bottleneck extends Module {
     this.conv2 = new Conv2d(width, width, 3, { stride, padding: 1, groups, bias: false });
     this.bn2 = norm(width, 1);
     this.conv3 = new Conv2d(width, outputs, 1, { bias: false });
-    this.bn3 = lastNorm(outputs, 1);
+    this.bn3 = bare(lastNorm(outputs, 1));
     this.se = squeeze === undefined ? undefined : new SqueezeExcitation(outputs, squeeze);
     this.IN = afterAdd?.(outputs, 1);
     this.downsample = shortcut(inputs, outputs, options);

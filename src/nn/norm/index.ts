@@ -5,6 +5,7 @@ import type { Module } from "../module.js";
 import { PRepBN } from "../slab.js";
 import { BatchNorm } from "./batch-norm.js";
 import type { ChannelAxis } from "./channels.js";
+import { EvoNorm } from "./evonorm.js";
 import { GroupNorm, instanceNorm } from "./group-norm.js";
 import { groupsFor } from "./groups-for.js";
 import { LayerNorm } from "./layer-norm.js";
@@ -19,10 +20,12 @@ export * from "./batch-norm.js";
 export * from "./bn-only.js";
 export type { ChannelAxis } from "./channels.js";
 export * from "./crms-norm.js";
+export * from "./evonorm.js";
+export * from "./evonorm-graph.js";
 export * from "./group-norm.js";
 export * from "./ibn-net.js";
 export * from "./layer-norm.js";
-export { activates, Norm } from "./norm.js";
+export { activates, bare, Norm } from "./norm.js";
 export * from "./power-norm.js";
 export * from "./rms-norm.js";
 export * from "./scale-norm.js";
@@ -44,6 +47,8 @@ const named = {
   unified: (width, { axis }) => new UnifiedNorm(width, { axis }),
   power: (width, { axis }) => new PowerNorm(width, { axis }),
   prepbn: (width, { axis }) => new PRepBN(width, { axis }),
+  "evonorm-b0": (width, { axis }) => new EvoNorm(width, { kind: "B0", axis }),
+  "evonorm-s0": (width, { axis }) => new EvoNorm(width, { kind: "S0", axis }),
   bcn: (width, { axis }) => new BatchChannelNorm(width, { axis }),
 } satisfies Record<string, (width: number, options: { readonly axis: ChannelAxis; readonly bias: boolean }) => Module>;
 

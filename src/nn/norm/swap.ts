@@ -3,7 +3,7 @@ import { fail } from "../../tensor/errors.js";
 import { type AnyModule, rewrite } from "../module.js";
 import { pattern } from "../observe.js";
 import { type NormOption, normFactory } from "./index.js";
-import { Norm } from "./norm.js";
+import { bare, Norm } from "./norm.js";
 
 /**
  * Put a fresh norm of the same width in the place of every norm whose path matches (default: all). Changes the model; the
@@ -17,7 +17,8 @@ export function swapNorms<M extends AnyModule>(model: M, norm: NormOption, query
     const old: unknown = module;
     if (!(old instanceof Norm) || old.width === undefined || !matches(path)) return undefined;
     count++;
-    return make(old.width, old.axis);
+    const made = make(old.width, old.axis);
+    return old.bare ? bare(made) : made;
   });
   if (count === 0) fail("argument", `swapNorms: no norm of one width matches "${query}"`);
   return changed;
