@@ -1,10 +1,15 @@
 /** Small image classifiers for studies: pictures drawn in memory, batches by number, training by `fit`, accuracy. */
+
+import type { Claim } from "../catalogue/claim.js";
 import { type ShapeOptions, shapeArrays } from "../data/images/shapes.js";
 import { keyedPermutation } from "../data/permutation.js";
 import type { Module } from "../nn/index.js";
 import { crossEntropy, NDArray, type Tensor } from "../tensor/index.js";
 import type { Batch, FitOptions } from "../train/fit.js";
+import { judge, paired } from "./judge.js";
+import { mean } from "./statistics.js";
 import type { StudyContext } from "./study.js";
+import type { Table } from "./study-report.js";
 import { meanOver, type Trained, trainRun } from "./train-run.js";
 
 /** Float32 [n, C, H, W] and int32 [n]. */
@@ -56,16 +61,18 @@ export function taskOf(
         Array.from({ length: batch }, (_, i) => order((step % perPass) * batch + i)),
       );
     },
-    test: Array.from({ length: Math.ceil(test.labels.size / testBatch) }, (_, i) => {
-      const end = Math.min(test.labels.size, (i + 1) * testBatch);
-      return pick(
-        test,
-        Array.from({ length: end - i * testBatch }, (_, j) => i * testBatch + j),
-      );
-    }),
+    test: batchesOf(test),
   };
 }
-const testBatch = 100;
+/** In order; the last one may be smaller. */
+export const batchesOf = (set: LabelledImages, size = 100): LabelledImages[] =>
+  Array.from({ length: Math.ceil(set.labels.size / size) }, (_, i) => {
+    const end = Math.min(set.labels.size, (i + 1) * size);
+    return pick(
+      set,
+      Array.from({ length: end - i * size }, (_, j) => i * size + j),
+    );
+  });
 
 /** Some of the pictures, in this order. */
 export function pick({ images, labels }: LabelledImages, indices: readonly number[]): LabelledImages {
@@ -82,6 +89,7 @@ export function pick({ images, labels }: LabelledImages, indices: readonly numbe
 }
 
 export interface ClassifierRun extends Trained {
+  readonly model: Module;
   /** Share of the test pictures told right, in inference mode. */
   readonly accuracy: number;
 }
@@ -109,8 +117,73 @@ export async function trainClassifier(
   });
   const accuracy = await accuracyOf(model, task.test);
   context.progress({ kind: "run", title, seconds: trained.seconds, facts: [`accuracy ${accuracy.toFixed(3)}`] });
-  return { ...trained, accuracy };
+  return { ...trained, accuracy, model };
 }
+
+/** Every model from every seed; those of one seed see the same batches. */
+export async function compareClassifiers<Name extends string>(
+  context: Pick<StudyContext, "signal" | "progress">,
+  models: Readonly<Record<Name, (seed: number) => Module | Promise<Module>>>,
+  {
+    seeds,
+    task,
+    ...options
+  }: TrainingOptions & { readonly seeds: readonly number[]; readonly task: (seed: number) => ImageTask },
+): Promise<Record<Name, ClassifierRun[]>> {
+  const names = Object.keys(models) as Name[];
+  const runs = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Name, ClassifierRun[]>;
+  for (const seed of seeds) {
+    const data = task(seed);
+    for (const name of names) {
+      const title = `${name}, seed ${seed}`;
+      const model = await models[name](seed);
+      runs[name].push(await trainClassifier(context, { title, model, task: data, seed, ...options }));
+    }
+  }
+  return runs;
+}
+
+/** Claims that one model tells more pictures right than another, by more than a margin. */
+export function accuracyClaim<Name extends string>(
+  runs: Readonly<Record<Name, readonly ClassifierRun[]>>,
+  {
+    claim,
+    high,
+    low,
+    margin = 0,
+    note,
+  }: {
+    readonly claim: string;
+    readonly high: Name;
+    readonly low: Name;
+    readonly margin?: number;
+    readonly note?: string;
+  },
+): Claim {
+  const accuracy = (name: Name) => runs[name].map((run) => run.accuracy);
+  return judge({
+    claim,
+    metric: "share of held-out pictures told right",
+    baseline: [low, accuracy(low)],
+    measured: [high, accuracy(high)],
+    effect: paired(accuracy(high), accuracy(low), (a, b) => a - b - margin),
+    test: margin === 0 ? "difference" : `difference against ${margin}`,
+    ...(note !== undefined && { note }),
+  });
+}
+
+/** Mean accuracies as a table. */
+export const accuracyTable = (runs: Readonly<Record<string, readonly ClassifierRun[]>>): Table => ({
+  title: "After training",
+  caption: "Means over seeds.",
+  columns: ["model", "held-out accuracy", "training loss at the end", "seconds a run"],
+  rows: Object.entries(runs).map(([name, list]) => [
+    name,
+    mean(list.map(({ accuracy }) => accuracy)),
+    mean(list.map(({ losses }) => mean(losses.slice(-Math.ceil(losses.length / 5))))),
+    mean(list.map(({ seconds }) => seconds)),
+  ]),
+});
 
 async function* batchesFrom(task: ImageTask, start: number): AsyncGenerator<Batch> {
   for (let step = start; ; step++) yield task.train(step);

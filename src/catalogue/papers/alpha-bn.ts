@@ -10,5 +10,7 @@ export const alphaBn = entry({
     "Adapts a trained network to a shifted test distribution by mixing the stored batch statistics with those of " +
     "the test batch, in one fixed proportion. An optional online step updates only the norms' gains and biases " +
     "from the correlation of class predictions.",
-  state: "planned",
+  state: "done",
+  exports: ["adapt.alphaBN", "adapt.testTimeAdapt", "adapt.coreLoss"],
+  study: "alpha-bn",
 });

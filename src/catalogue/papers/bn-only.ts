@@ -10,5 +10,7 @@ export const bnOnly = entry({
     "Freezes all weights of a convolutional network at their random values and trains only the gains and biases " +
     "of its batch norms. Deep networks still become surprisingly accurate, and switch off about a third of their " +
     "random features.",
-  state: "planned",
+  state: "done",
+  exports: ["nn.trainOnly", "nn.initializeRandomFeatures", "nn.featureReport", "nn.delta"],
+  study: "bn-only",
 });

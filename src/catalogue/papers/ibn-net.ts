@@ -10,5 +10,7 @@ export const ibnNet = entry({
     "Mixes instance norm and batch norm in the early stages of a convolutional network: half of the channels in " +
     "residual branches, or a full instance norm after the addition. The network gets better at home and much more " +
     "robust to other cameras and styles.",
-  state: "planned",
+  state: "done",
+  exports: ["nn.ibn", "nn.IBN"],
+  study: "ibn-net",
 });

@@ -10,5 +10,7 @@ export const weightCompander = entry({
     "Writes each weight as an odd, saturating function of the number that is trained: large weights are held " +
     "back, small ones pushed outward. It regularises without a penalty term and disappears after training, when " +
     "the function is applied once.",
-  state: "planned",
+  state: "done",
+  exports: ["nn.compand", "nn.companders", "nn.weightStatistics"],
+  study: "weight-compander",
 });

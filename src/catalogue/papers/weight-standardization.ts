@@ -10,5 +10,7 @@ export const weightStandardization = entry({
     "Standardises every convolution filter to zero mean and unit variance in the forward pass, and combines a " +
     "batch norm on estimated statistics with a group norm. Training with one or two images per step then works as " +
     "well as with large batches.",
-  state: "planned",
+  state: "done",
+  exports: ["nn.weightStandardization", "nn.standardizeWeights", "nn.batchChannelNorm"],
+  study: "weight-standardization",
 });

@@ -25,7 +25,14 @@ import {
   paretoFront,
   searchNormAct,
 } from "../../train/evonorm-search.js";
-import { type ClassifierRun, type ImageTask, shapeTask, trainClassifier } from "../image-lab.js";
+import {
+  accuracyClaim,
+  accuracyTable,
+  type ClassifierRun,
+  compareClassifiers,
+  type ImageTask,
+  shapeTask,
+} from "../image-lab.js";
 import { exact, judge, paired } from "../judge.js";
 import { countVerdicts, type PaperStudy, type StudyContext } from "../study.js";
 import type { Section, Table } from "../study-report.js";
@@ -107,46 +114,33 @@ type LayerRuns = Readonly<Record<LayerName, readonly ClassifierRun[]>>;
 
 const layerSteps = ({ quick, steps = quick ? 40 : 100 }: StudyContext): number => steps;
 
-async function compareLayers(context: StudyContext): Promise<LayerRuns> {
+const compareLayers = (context: StudyContext): Promise<LayerRuns> => {
   const names = Object.keys(layers) as LayerName[];
-  const runs = Object.fromEntries(names.map((name) => [name, [] as ClassifierRun[]])) as Record<
-    LayerName,
-    ClassifierRun[]
-  >;
-  for (const seed of context.seeds) {
-    const data = task(seed);
-    for (const name of names)
-      runs[name].push(
-        await trainClassifier(context, {
-          title: `${name}, seed ${seed}`,
-          model: network(layers[name], seed),
-          task: data,
-          steps: layerSteps(context),
-          optimizer: (parameters, learningRate) => sgd(parameters, { learningRate, momentum: 0.9 }),
-          learningRate: 0.1,
-        }),
-      );
-  }
-  return runs;
-}
+  const models = Object.fromEntries(names.map((name) => [name, (seed: number) => network(layers[name], seed)]));
+  return compareClassifiers(context, models as Record<LayerName, (seed: number) => Module>, {
+    seeds: context.seeds,
+    task,
+    steps: layerSteps(context),
+    optimizer: (parameters, learningRate) => sgd(parameters, { learningRate, momentum: 0.9 }),
+    learningRate: 0.1,
+  });
+};
 
-function layerClaims(runs: LayerRuns): Claim[] {
-  const accuracy = (name: LayerName) => runs[name].map((run) => run.accuracy);
-  const better = (claim: string, high: LayerName, low: LayerName, margin: number) =>
-    judge({
-      claim,
-      metric: "share of held-out pictures told right",
-      baseline: [low, accuracy(low)],
-      measured: [high, accuracy(high)],
-      effect: paired(accuracy(high), accuracy(low), (a, b) => a - b - margin),
-      test: `difference against ${margin}`,
-    });
-  return [
-    better("S0 beats GroupNorm and ReLU with as many groups", "S0", "GN-ReLU", 0),
-    better("B0 beats ReLU without a norm by at least 0.05", "B0", "ReLU alone", 0.05),
-    better("B0 is not behind BatchNorm and ReLU (within 0.03)", "B0", "BN-ReLU", -0.03),
-  ];
-}
+const layerClaims = (runs: LayerRuns): Claim[] => [
+  accuracyClaim(runs, { claim: "S0 beats GroupNorm and ReLU with as many groups", high: "S0", low: "GN-ReLU" }),
+  accuracyClaim(runs, {
+    claim: "B0 beats ReLU without a norm by at least 0.05",
+    high: "B0",
+    low: "ReLU alone",
+    margin: 0.05,
+  }),
+  accuracyClaim(runs, {
+    claim: "B0 is not behind BatchNorm and ReLU (within 0.03)",
+    high: "B0",
+    low: "BN-ReLU",
+    margin: -0.03,
+  }),
+];
 
 /** The largest change of a sample's output in training when it comes alone, in a pair or among sixteen. */
 async function batchClaims({ quick }: StudyContext): Promise<Claim[]> {
@@ -188,7 +182,7 @@ async function batchClaims({ quick }: StudyContext): Promise<Claim[]> {
 }
 
 const proxySteps = ({ quick }: StudyContext): number => (quick ? 30 : 60);
-const searchTries = ({ quick }: StudyContext): number => (quick ? 50 : 300);
+const searchTries = ({ quick }: StudyContext): number => (quick ? 40 : 150);
 const searchNodes = 6;
 
 function searchOptions(context: StudyContext, seed: number): Omit<NormActSearchOptions, "evaluations"> {
@@ -330,6 +324,7 @@ const layerSection = (runs: LayerRuns): Section => ({
   title: "The layers",
   prose: ["The same three convolutions with each layer after them."],
   figures: [lossCurves(runs, { title: "Training loss", caption: "A lower curve is better.", unit: "nats" })],
+  tables: [accuracyTable(runs)],
 });
 
 function searchSection(searches: Searches): Section {
