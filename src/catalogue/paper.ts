@@ -31,7 +31,11 @@ export interface Paper<Id extends string = string> {
   readonly state: State;
   /** Names the package exports for it: `nn.rmsNorm` is the export `nn`, its member `rmsNorm`. */
   readonly exports?: readonly string[];
-  /** The study that measures its claims: `layerwise study <id>`. */
+  /** When to use it, for someone who has not read the paper. */
+  readonly when?: string;
+  /** A program that uses it, run by a test. */
+  readonly example?: string;
+  /** The study that measures its claims: `layerwise reproduce <id>`. */
   readonly study?: string;
 }
 

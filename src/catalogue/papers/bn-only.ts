@@ -12,5 +12,14 @@ export const bnOnly = entry({
     "random features.",
   state: "done",
   exports: ["nn.trainOnly", "nn.initializeRandomFeatures", "nn.featureReport", "nn.delta"],
+  when: "To find out what random features can do, and to adapt a network by a few kilobytes: only norms are trained and saved.",
+  example: `import { nn } from "layerwise";
+
+const model = nn.cifarResNet({ depth: 20 });
+nn.initializeRandomFeatures(model, { seed: 0 });
+const { trained, frozen } = nn.trainOnly(model, "bn");
+// … train …
+const changed = await nn.delta(model);
+console.log(trained, frozen, changed.size);`,
   study: "bn-only",
 });

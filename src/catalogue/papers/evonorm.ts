@@ -12,5 +12,11 @@ export const evonorm = entry({
     "care about the batch size.",
   state: "done",
   exports: ["nn.evoNorm", "nn.EvoNorm", "nn.NormActGraph", "nn.convertBatchNormReLU", "searchNormAct", "stressTest"],
+  when: "Convolutional networks in place of BatchNorm and its activation; S0 where batches are small. The search is for finding a layer for a network of your own.",
+  example: `import { nn } from "layerwise";
+
+const fresh = nn.cifarResNet({ depth: 20, norm: "evonorm-s0" });
+const converted = nn.convertBatchNormReLU(nn.cifarResNet({ depth: 20 }), "B0");
+console.log(nn.namedNormActGraphs["evonorm-b0"].formula, fresh.parameters().length, converted.parameters().length);`,
   study: "evonorm",
 });

@@ -12,5 +12,18 @@ export const graphTransformer = entry({
     "attention and are updated layer by layer.",
   state: "done",
   exports: ["nn.graphTransformer", "nn.GraphTransformerLayer", "graphs"],
+  when: "Graphs whose nodes are best understood from their neighbours and from where they stand in the whole: molecules, communities, meshes.",
+  example: `import { nn } from "layerwise";
+
+const model = nn.graphTransformer({
+  task: "node",
+  nodeTypes: 4,
+  outputs: 3,
+  layers: 4,
+  hidden: 32,
+  heads: 4,
+  posEnc: { kind: "laplacian", k: 4 },
+});
+console.log(model.parameters().length);`,
   study: "graph-transformer",
 });

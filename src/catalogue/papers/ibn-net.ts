@@ -12,5 +12,11 @@ export const ibnNet = entry({
     "robust to other cameras and styles.",
   state: "done",
   exports: ["nn.ibn", "nn.IBN"],
+  when: "A convolutional network that will see other light, colours or styles than those it was trained on; it costs nothing on the domain it knows.",
+  example: `import { nn } from "layerwise";
+
+const a = nn.resnet("50", { ibn: "a", classes: 10 });
+const b = nn.cifarResNet({ depth: 20, ibn: ["b", "b", undefined] });
+console.log(a.parameters().length, b.parameters().length);`,
   study: "ibn-net",
 });

@@ -12,5 +12,11 @@ export const layerNormScaling = entry({
     "and costs one constant per block.",
   state: "done",
   exports: ["nn.layerNormScaling", "nn.foldNormScale", "inspect.layerDiagnostics"],
+  when: "Deep Pre-LN transformers, at no cost: deep blocks add less, and so keep learning. Not together with an initialisation that scales with depth.",
+  example: `import { nn } from "layerwise";
+
+const model = nn.gpt({ layers: 8, width: 64, heads: 2, vocabulary: 256, context: 64, placement: "lns" });
+const plain = await nn.foldNormScale(model);
+console.log(plain.placements.map(({ kind }) => kind));`,
   study: "layer-norm-scaling",
 });

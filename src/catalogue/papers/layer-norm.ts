@@ -12,5 +12,11 @@ export const layerNorm = entry({
     "(RNN, LSTM, GRU), as in its authors' code.",
   state: "done",
   exports: ["nn.layerNorm", "nn.LayerNorm", "nn.rnn", "nn.lstm", "nn.gru", "nn.recurrentLM"],
+  when: "Text and recurrent nets, batches of any size: it looks at one case alone, in training and in use alike. The default of transformers; RMSNorm does the same for less.",
+  example: `import { nn } from "layerwise";
+
+const encoder = nn.lstm(16, 32, { layers: 2, bidirectional: true, layerNorm: true });
+const model = nn.gpt({ depth: 2, vocabulary: 256, context: 64, norm: "layer" });
+console.log(encoder.parameters().length, model.parameters().length);`,
   study: "layer-norm",
 });

@@ -12,5 +12,10 @@ export const mixLn = entry({
     "cost.",
   state: "done",
   exports: ["nn.mix", "nn.post"],
+  when: "Transformers of twenty blocks and more whose deep blocks learn little under Pre-LN; needs a warm-up.",
+  example: `import { nn } from "layerwise";
+
+const model = nn.gpt({ layers: 8, width: 64, heads: 2, vocabulary: 256, context: 64, placement: "mix" });
+console.log(model.placements.map(({ kind }) => kind));`,
   study: "mix-ln",
 });

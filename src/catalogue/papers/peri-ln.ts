@@ -12,5 +12,10 @@ export const periLn = entry({
     "learning rates and half precision stay safe.",
   state: "done",
   exports: ["nn.peri", "nn.output", "nn.residual"],
+  when: "Deep transformers at a high learning rate: the stream grows by a bounded amount per block, so that training does not spike.",
+  example: `import { nn } from "layerwise";
+
+const model = nn.gpt({ depth: 2, vocabulary: 256, context: 64, placement: "peri" });
+console.log(model.placements.map(({ kind }) => kind));`,
   study: "peri-ln",
 });

@@ -12,5 +12,11 @@ export const preRmsNorm = entry({
     "one feature less.",
   state: "done",
   exports: ["nn.toPreRMSNorm", "nn.toPreCRMSNorm", "nn.trainAsPreRMSNorm", "nn.rmsNorm", "nn.crmsNorm"],
+  when: "A Pre-LN model that is there and should run cheaper: same outputs, RMSNorms instead of LayerNorms, exactly.",
+  example: `import { nn } from "layerwise";
+
+const model = nn.gpt({ depth: 2, vocabulary: 256, context: 64, norm: "layer", bias: true });
+const { model: cheaper } = await nn.toPreRMSNorm(model);
+console.log(cheaper.parameters().length);`,
   study: "pre-rms-norm",
 });

@@ -12,5 +12,17 @@ export const unifiedNorm = entry({
     "and loses the cost of its norms.",
   state: "done",
   exports: ["nn.unifiedNorm", "nn.UnifiedNorm", "nn.foldNorms"],
+  when: "A transformer that must be fast in use and trains long enough for smoothed statistics to settle: after training every norm folds into the matrices that read it. Start the warm-up again when fine-tuning, and keep outlier filtration off for text.",
+  example: `import { nn } from "layerwise";
+
+const model = nn.gpt({
+  depth: 2,
+  vocabulary: 256,
+  context: 64,
+  norm: (width) => nn.unifiedNorm(width, { windowSize: 4, warmupIters: 1000 }),
+});
+// … train …
+const { folded } = await nn.foldNorms(model);
+console.log(\`\${folded.length} norms are gone\`);`,
   study: "unified-norm",
 });

@@ -12,5 +12,13 @@ export const weightCompander = entry({
     "the function is applied once.",
   state: "done",
   exports: ["nn.compand", "nn.companders", "nn.weightStatistics"],
+  when: "A small data set and a network that memorises it: weights are kept from growing large and from lying idle. Leave a and b fixed.",
+  example: `import { nn } from "layerwise";
+
+const model = nn.cifarResNet({ depth: 8 });
+await nn.compand(model, { query: "**conv*", learn: false });
+// … train …
+await nn.bake(model);
+console.log((await nn.weightStatistics(model)).length);`,
   study: "weight-compander",
 });

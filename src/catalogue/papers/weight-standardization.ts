@@ -12,5 +12,12 @@ export const weightStandardization = entry({
     "well as with large batches.",
   state: "done",
   exports: ["nn.weightStandardization", "nn.standardizeWeights", "nn.batchChannelNorm"],
+  when: "Training with one or two images a step, with GroupNorm; detection and segmentation, where large batches do not fit. Bake it before use.",
+  example: `import { nn } from "layerwise";
+
+const model = nn.standardizeWeights(nn.cifarResNet({ depth: 20, norm: "group" }));
+// … train …
+await nn.bake(model);
+console.log(model.parameters().length);`,
   study: "weight-standardization",
 });

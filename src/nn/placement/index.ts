@@ -2,17 +2,17 @@
 import { fail } from "../../tensor/errors.js";
 import { closest } from "../closest.js";
 import { layerNormScaling } from "./layer-norm-scaling.js";
-import { mix } from "./mix.js";
+import { mix } from "./mix-ln.js";
 import { output } from "./output.js";
 import { parallel } from "./parallel.js";
-import { peri } from "./peri.js";
+import { peri } from "./peri-ln.js";
 import { checkPlacement, type Placement, type PlacementStrategy } from "./placement.js";
 import { post } from "./post.js";
 import { pre } from "./pre.js";
 
 export type { LayerNormScalingOptions } from "./layer-norm-scaling.js";
-export type { MixOptions } from "./mix.js";
-export type { OutputGainOptions } from "./peri.js";
+export type { MixOptions } from "./mix-ln.js";
+export type { OutputGainOptions } from "./peri-ln.js";
 export * from "./placement.js";
 export * from "./residual.js";
 export { layerNormScaling, mix, output, parallel, peri, post, pre };

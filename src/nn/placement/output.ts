@@ -5,7 +5,7 @@
  *
  * Source: "Peri-LN: Revisiting Layer Normalization in the Transformer Architecture", 2025 (position B alone).
  */
-import { type OutputGainOptions, outputGain } from "./peri.js";
+import { type OutputGainOptions, outputGain } from "./peri-ln.js";
 import type { Placement } from "./placement.js";
 
 export function output(options: OutputGainOptions = {}): Placement {
