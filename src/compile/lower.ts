@@ -30,10 +30,20 @@ export interface LoweredProgram {
   readonly origins: ReadonlyMap<string, Node>;
 }
 
+export interface LowerOptions {
+  /** Channels in a block of this engine's own layout for convolutions: such a program runs on this machine alone. */
+  readonly channelBlock?: number | undefined;
+}
+
 /** `outputs` and `updates` by the name their value has in the model. */
-export function lower(outputs: ReadonlyMap<string, Tensor>, name: string, target: Target): LoweredProgram {
+export function lower(
+  outputs: ReadonlyMap<string, Tensor>,
+  name: string,
+  target: Target,
+  { channelBlock }: LowerOptions = {},
+): LoweredProgram {
   // Reserved first, so that an input may have the name of an output.
-  const builder = new GraphBuilder(target, outputs.keys());
+  const builder = new GraphBuilder(target, channelBlock, outputs.keys());
   const nodes = reachable(outputs.values());
   for (const tensor of outputs.values()) builder.used.add(tensor);
   for (const node of nodes) for (const tensor of node.inputs) builder.used.add(tensor);
@@ -67,6 +77,7 @@ class GraphBuilder {
 
   constructor(
     readonly target: Target,
+    readonly channelBlock: number | undefined,
     reserved: Iterable<string>,
   ) {
     this.#names = new Set(reserved);
@@ -143,6 +154,7 @@ class GraphBuilder {
       node,
       attributes: node.attributes,
       target: this.target,
+      channelBlock: this.channelBlock,
       inputs: node.inputs.map((x) => this.#value(x)),
       emit: (type, inputs, attributes, domain) => push(type, inputs, own, attributes, domain),
       value,

@@ -4,7 +4,7 @@
  * follow from one another never reaches an engine.
  */
 import { dtypes } from "../tensor/index.js";
-import { onnxType } from "./onnx/encode.js";
+import { blockedDomain, onnxType } from "./onnx/encode.js";
 import {
   alongAxis,
   broadcast,
@@ -97,9 +97,16 @@ const operators: ReadonlyMap<string, Operator> = new Map([
   ...define("SimplifiedLayerNormalization", [2, 2], normalized, norm, 2),
 ]);
 
+/** Of the engine's own layout for convolutions. They are in no file: which blocks an engine has depends on the machine. */
+const blocked = new Map<string, Operator>([
+  ...define("ReorderInput", [1, 1], same),
+  ...define("Conv", [2, 2], convolved, { ...window, dilations: "ints", group: "int" }),
+  ...define("ReorderOutput", [1, 1], same, { channels: "int" }),
+]);
+
 /** By name; of another domain than ONNX's own as "domain.Name". */
 export const operatorOf = (type: string, domain = ""): Operator | undefined =>
-  operators.get(domain === "" ? type : `${domain}.${type}`);
+  domain === blockedDomain ? blocked.get(type) : operators.get(domain === "" ? type : `${domain}.${type}`);
 
 function cast({ inputs: [x], attributes }: Call): readonly Known[] {
   const to = attributes.get("to");

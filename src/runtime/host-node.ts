@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { arch, env } from "node:process";
 import { fail } from "../tensor/index.js";
 import type { Backend, BackendName, BackendOptions, Files, Profiling } from "./backend.js";
+import { channelBlock } from "./channel-block.js";
 import { coresIn, quotaIn } from "./cores.js";
 import { type OrtModule, ortBackend } from "./ort.js";
 import { stops } from "./uncopied.js";
@@ -84,7 +85,7 @@ async function nativeBackend(
   { threads = physicalCores() }: BackendOptions,
 ): Promise<Backend> {
   const gpu = name === "webgpu";
-  return ortBackend({
+  const backend = ortBackend({
     name,
     ort,
     engine: "onnxruntime-node",
@@ -103,6 +104,7 @@ async function nativeBackend(
       graphOptimizationLevel: "all",
     },
   });
+  return gpu ? backend : Object.assign(backend, { channelBlock: () => channelBlock(backend) });
 }
 
 /** The engine names what it lacks; this says what to do about it. */

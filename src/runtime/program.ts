@@ -8,6 +8,7 @@ import {
   input,
   type NDArray,
   newTrace,
+  reachable,
   type Shape,
   structureRevision,
   Tensor,
@@ -69,6 +70,8 @@ export interface Executable extends LoweredProgram {
   readonly outputs: readonly string[];
   readonly updates: ReadonlyMap<Variable, string>;
   readonly observed: ReadonlyMap<string, string>;
+  /** The same for any engine: without what is this machine's alone. */
+  portable(): LoweredProgram;
 }
 
 /**
@@ -121,7 +124,7 @@ export function compile<I extends Inputs = Inputs, O extends Outputs = Outputs>(
   program.encode = (given?: { readonly [K in keyof I]: Feed }) =>
     inTurn(async () => {
       const { executable, feeds } = await prepared(given);
-      return encodeProgram(executable, feeds, { seed, step: program.step });
+      return encodeProgram({ ...executable, ...executable.portable() }, feeds, { seed, step: program.step });
     });
   program.save = async (path: string, given?: { readonly [K in keyof I]: Feed }) =>
     files ? files.write(path, await program.encode(given)) : fail("file", "save: this host has no files; use encode");
@@ -197,9 +200,12 @@ async function build(
 ): Promise<Executable> {
   const { outputs, updates, observed, results } = traceProgram(fn, feeds, passes);
   const backend = await getBackend(name, options);
-  const lowered = lower(outputs, title, backend.name);
+  const portable = () => lower(outputs, title, backend.name);
+  const convolves = reachable(outputs.values()).some(({ operation }) => operation.name === "convolution");
+  const block = convolves ? await backend.channelBlock?.() : undefined;
+  const lowered = block === undefined ? portable() : lower(outputs, title, backend.name, { channelBlock: block });
   const session = await backend.createSession(encodeModel(lowered.model), { onDevice: keptOnDevice(updates, backend) });
-  return { ...lowered, backend, session, outputs: results, updates, observed };
+  return { ...lowered, backend, session, outputs: results, updates, observed, portable };
 }
 
 /** The values of several lazy tensors, in one program. */

@@ -1,8 +1,10 @@
 /** Convolutions over one or two spatial axes, channels first, and their transposes. Each is the other's gradient. */
 import { fail } from "./errors.js";
+import { matmul } from "./matrix.js";
+import { sum } from "./reduction.js";
 import { formatShape } from "./shape.js";
-import { flip, reshape, slice, transpose } from "./shaping.js";
-import { attachMethods, defineSingle, type MethodsOf, type Tensor } from "./tensor.js";
+import { concat, flip, pad, reshape, slice, transpose } from "./shaping.js";
+import { attachMethods, defineSingle, type Lowering, type MethodsOf, type Tensor } from "./tensor.js";
 
 /** A number for all spatial axes, or one per axis. */
 export type PerAxis = number | readonly number[];
@@ -119,9 +121,39 @@ const makeConvolution = defineSingle<Geometry>({
     const weight = inputs[1] as Tensor;
     return (2 * (outputs[0] as Tensor).size * weight.size) / weight.dim(0);
   },
-  lower: ({ emit, inputs, node, attributes }) =>
-    emit("Conv", inputs, onnxGeometry(attributes, node.inputs[1] as Tensor)),
+  lower: (lowering) => {
+    const { emit, inputs, node, attributes } = lowering;
+    const weight = node.inputs[1] as Tensor;
+    if (fitsBlocks(weight, attributes, lowering.channelBlock)) lowerBlocked(lowering, weight, lowering.channelBlock);
+    else emit("Conv", inputs, onnxGeometry(attributes, weight));
+  },
 });
+
+function fitsBlocks(weight: Tensor, { groups }: Geometry, block: number | undefined): block is number {
+  const [out, channels] = [weight.dim(0), weight.dim(1)];
+  const isPlain = weight.rank === 4 && weight.dtype === "float32" && groups === 1;
+  return block !== undefined && isPlain && out % block === 0 && channels % block === 0;
+}
+
+/**
+ * In the engine's own layout, [N, C/B, H, W, B], which its processor kernels run up to twice as fast (LOG.md). Left to
+ * itself the engine only does so where weights are constants. The kernel's weight is [O/B, I/B, kh, kw, B of I, B of O].
+ */
+function lowerBlocked(
+  { emit, value, integers, inputs, attributes }: Lowering<Geometry>,
+  weight: Tensor,
+  B: number,
+): void {
+  const domain = "com.microsoft.nchwc";
+  const [out, channels, kh, kw] = weight.shape as [number, number, number, number];
+  const [x, w] = inputs as [string, string];
+  const blocks = value("Reshape", [w, integers([out / B, B, channels / B, B, kh, kw])]);
+  const turned = value("Transpose", [blocks], { perm: [0, 2, 4, 5, 3, 1] });
+  const kernel = value("Reshape", [turned, integers(weight.shape)]);
+  const image = value("ReorderInput", [x], {}, domain);
+  const y = value("Conv", [image, kernel], onnxGeometry(attributes, weight), domain);
+  emit("ReorderOutput", [y], { channels: out }, domain);
+}
 
 interface TransposeGeometry extends Geometry {
   readonly outputPadding: readonly number[];
@@ -202,8 +234,69 @@ function inputGradient(g: Tensor, x: Tensor, weight: Tensor, geometry: Geometry)
   return makeTransposed([g, weight], { ...geometry, outputPadding });
 }
 
-/** Σ over batch and places of x·g, as one convolution with batch and channels exchanged, stride and dilation too. */
-function weightGradient(
+/**
+ * x is laid out for one product where the product is large and the layout small; else each place of the kernel has a
+ * product of its own.
+ */
+const mostColumnBytes = 2 ** 27;
+const fewChannels = 64 * 64;
+
+/**
+ * dW[o, c, k] = Σ over batch and places p of g[o, p] x[c, stride · p + dilation · k]: a product of g with x laid out once for
+ * every place of the kernel. Engines run it two to three times as fast as the convolution that it also is (LOG.md), which
+ * stays where a group has one channel, and for float16, which the CPU cannot multiply.
+ */
+function weightGradient(x: Tensor, g: Tensor, weight: Tensor, geometry: Geometry): Tensor {
+  const perGroup = x.dim(1) / geometry.groups;
+  if (x.dtype !== "float32" || (geometry.groups > 1 && perGroup < 4))
+    return weightGradientByConvolution(x, g, weight, geometry);
+  const { groups } = geometry;
+  const [batch, out] = [g.dim(0), g.dim(1)];
+  const places = g.size / (batch * out);
+  const gradient = reshape(g, [batch, groups, out / groups, places]);
+  const columns = kernelPlaces(weight).map((place) =>
+    reshape(shifted(x, place, g, geometry), [batch, groups, perGroup, places]),
+  );
+  const product = (column: Tensor) => sum(matmul(gradient, transpose(column, [0, 1, 3, 2])), 0);
+  const taps = columns.length;
+  if (perGroup * (out / groups) > fewChannels && 4 * taps * x.size <= mostColumnBytes) {
+    const all = reshape(product(concat(columns, 2)), [out, taps, perGroup]);
+    return reshape(transpose(all, [0, 2, 1]), weight.shape);
+  }
+  const each = columns.map((column) => reshape(product(column), [out, perGroup, 1]));
+  return reshape(concat(each, 2), weight.shape);
+}
+
+/** Every place of a kernel, in order. */
+function kernelPlaces(weight: Tensor): number[][] {
+  return weight.shape
+    .slice(2)
+    .reduce<number[][]>((all, n) => all.flatMap((place) => Array.from({ length: n }, (_, k) => [...place, k])), [[]]);
+}
+
+/** What one place of the kernel sees: x[.., stride · p + dilation · place] for every place p of the output g. */
+function shifted(
+  x: Tensor,
+  place: readonly number[],
+  g: Tensor,
+  { stride, before, after, dilation }: Geometry,
+): Tensor {
+  const pairs = [...before, ...after].some((n) => n > 0)
+    ? pad(x, [[0, 0], [0, 0], ...before.map((n, i): [number, number] => [n, at(after, i)])])
+    : x;
+  return place.reduce((y, k, i) => {
+    const start = k * at(dilation, i);
+    return slice(y, {
+      axis: i + 2,
+      start,
+      end: start + (g.dim(i + 2) - 1) * at(stride, i) + 1,
+      step: at(stride, i),
+    });
+  }, pairs);
+}
+
+/** The same as one convolution with batch and channels exchanged, stride and dilation too. */
+function weightGradientByConvolution(
   x: Tensor,
   g: Tensor,
   weight: Tensor,

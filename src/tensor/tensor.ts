@@ -20,6 +20,8 @@ export interface Lowering<Attributes = object> {
   readonly attributes: Attributes;
   /** Where the program will run: kernels differ, and some give wrong numbers without an error. */
   readonly target: Target;
+  /** Channels in a block of the engine's own layout for convolutions, where the program may use it. */
+  readonly channelBlock: number | undefined;
   /** Names of the input values, one per input tensor. */
   readonly inputs: readonly string[];
   /** Emit `type(inputs)` writing the node's own outputs (the last node of every lowering). */

@@ -31,6 +31,9 @@ export const onnxType: Record<DType, TensorProto_DataType> = {
 
 export const opset = 21;
 
+/** Where the engine's own layout for convolutions lives. */
+export const blockedDomain = "com.microsoft.nchwc";
+
 /** A model around a graph. The second domain is where the engine's own fusions live. */
 export const encodeGraph = (graph: MessageInitShape<typeof GraphProtoSchema>): ModelProto =>
   create(ModelProtoSchema, {
@@ -39,6 +42,7 @@ export const encodeGraph = (graph: MessageInitShape<typeof GraphProtoSchema>): M
     opsetImport: [
       { domain: "", version: BigInt(opset) },
       { domain: "com.microsoft", version: 1n },
+      ...(graph.node?.some(({ domain }) => domain === blockedDomain) ? [{ domain: blockedDomain, version: 1n }] : []),
     ],
     graph,
   });
