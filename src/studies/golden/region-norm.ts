@@ -28,7 +28,7 @@ function compareAll(file: GoldenCase, results: Record<string, NDArray>, loose?: 
 
 /**
  * The generator's numbers were computed in float32, through eight norms one after another: against the same in float64 they
- * are off by 9e-6 (output) and 6.5e-5 (gradients), torch's float32 on another machine by 1.1e-4.
+ * are off by 9e-6 (output) and up to 6.5e-5 (gradients); torch 1.13's own float32, run again, by 1.1e-4.
  */
 const float32 = { tolerance: 3e-4, because: "the expected numbers are float32, themselves 6.5e-5 from float64" };
 
@@ -105,7 +105,10 @@ async function generator(file: GoldenCase): Promise<void> {
   const scale = Math.max(...Object.entries(results).map(([name, value]) => (/^grad/.test(name) ? largest(value) : 0)));
   for (const name of vanishing) file.vanishes(name, results[name] as NDArray, scale);
   const rest = Object.entries(results).filter(([name]) => !vanishing.includes(name));
-  compareAll(file, Object.fromEntries(rest), float32);
+  const isGradient = ([name]: readonly [string, unknown]) => name.startsWith("grad.");
+  compareAll(file, Object.fromEntries(rest.filter((result) => isGradient(result))), float32);
+  const outputs = Object.fromEntries(rest.filter((result) => !isGradient(result)));
+  compareAll(file, outputs, { tolerance: 3e-5, because: "the expected output is float32, itself 9e-6 from float64" });
 }
 
 const largest = (array: NDArray): number => array.toNumbers().reduce((max, x) => Math.max(max, Math.abs(x)), 0);
