@@ -4,8 +4,9 @@
  *
  *   v ← Wᵀ u / max(‖Wᵀ u‖, ε);   u ← W v / max(‖W v‖, ε);   σ = uᵀ W v          u [out], v [rest] constants to the gradient
  *
- * In inference u and v stay. Exactly torch.nn.utils.spectral_norm, whose u and v start at random, too: σ is only right after
- * some passes in training. A weight of zeros has no σ and gives NaN, as there.
+ * In inference u and v stay. As torch.nn.utils.spectral_norm, from whose state it gives the same; a fresh layer starts like
+ * torch's newer parametrizations.spectral_norm with 15 steps from random vectors, so that σ is about right in inference, too
+ * (a weight that is on a device already, or loaded later, gets there in training). A weight of zeros has no σ: it gives NaN.
  *
  * Source: "Spectral Normalization for Generative Adversarial Networks", 2018.
  */
@@ -28,9 +29,9 @@ export class SpectralNorm extends Module {
   readonly iterations: number;
   readonly eps: number;
 
-  /** For weights of this shape. `site` and the seed decide the first u and v. */
+  /** For this weight, with `outputAxis` as rows. `site` and the seed decide the random vectors. */
   constructor(
-    shape: readonly number[],
+    weight: Variable,
     readonly outputAxis: number,
     site: string,
     { iterations = 1, eps = 1e-12, seed = 0 }: SpectralNormOptions = {},
@@ -39,11 +40,14 @@ export class SpectralNorm extends Module {
     if (!Number.isInteger(iterations) || iterations < 1)
       fail("argument", `spectralNorm: expected a whole number of iterations from 1, got ${iterations}`);
     if (!(eps > 0)) fail("argument", `spectralNorm: expected a positive eps, got ${eps}`);
-    const outputs = shape[outputAxis] as number;
-    const unit = (name: string, size: number) =>
-      new Variable(unitVector(philoxNormal({ seed, site: `${site}.${name}` }, size)), { trainable: false });
-    this.u = unit("u", outputs);
-    this.v = unit("v", shape.reduce((a, b) => a * b, 1) / outputs);
+    const outputs = weight.dim(outputAxis);
+    const draw = (name: string, size: number) =>
+      unitVector(Float64Array.from(philoxNormal({ seed, site: `${site}.${name}` }, size)), eps);
+    const start = { u: draw("u", outputs), v: draw("v", weight.size / outputs) };
+    const { current } = weight;
+    if (current instanceof NDArray) approach(start, current, outputAxis, eps);
+    this.u = new Variable(NDArray.from(Array.from(start.u)), { trainable: false });
+    this.v = new Variable(NDArray.from(Array.from(start.v)), { trainable: false });
     this.iterations = iterations;
     this.eps = eps;
   }
@@ -79,9 +83,34 @@ export class SpectralNorm extends Module {
   }
 }
 
-function unitVector(values: Float32Array): NDArray {
-  const length = Math.hypot(...values);
-  return NDArray.from(Array.from(values, (value) => value / length));
+/** The vector at length 1. */
+function unitVector(x: Float64Array, eps: number): Float64Array {
+  const length = Math.max(Math.sqrt(x.reduce((sum, value) => sum + value * value, 0)), eps);
+  return x.map((value) => value / length);
+}
+
+/** 15 steps of the power method on the host. */
+function approach(start: { u: Float64Array; v: Float64Array }, weight: NDArray, axis: number, eps: number): void {
+  const inner = weight.shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+  const rows = weight.shape[axis] as number;
+  const values = weight.toNumbers();
+  for (let i = 0; i < 15; i++) {
+    const [u, v] = [new Float64Array(start.u.length), new Float64Array(start.v.length)];
+    const visit = (f: (value: number, row: number, column: number) => void) => {
+      for (const [k, value] of values.entries()) {
+        const row = Math.floor(k / inner) % rows;
+        f(value, row, Math.floor(k / (inner * rows)) * inner + (k % inner));
+      }
+    };
+    visit((value, row, column) => {
+      v[column] = (v[column] as number) + value * (start.u[row] as number);
+    });
+    start.v = unitVector(v, eps);
+    visit((value, row, column) => {
+      u[row] = (u[row] as number) + value * (start.v[column] as number);
+    });
+    start.u = unitVector(u, eps);
+  }
 }
 
 /**
@@ -95,7 +124,7 @@ export function spectralNorm<M extends AnyModule>(
   parametrize(
     model,
     query,
-    ({ weight, outputAxis }, path) => new SpectralNorm(weight.shape, outputAxis, path || "weight", options),
+    ({ weight, outputAxis }, path) => new SpectralNorm(weight, outputAxis, path || "weight", options),
   );
   return model;
 }
