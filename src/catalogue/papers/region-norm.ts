@@ -9,5 +9,15 @@ export const regionNorm = entry({
   summary:
     "Normalises an image with a hole by region: valid pixels and hole pixels each get their own statistics, so " +
     "the filled value of the hole no longer shifts the rest. Later layers learn their own region mask.",
-  state: "planned",
+  state: "done",
+  exports: [
+    "nn.regionNorm",
+    "nn.BasicRegionNorm",
+    "nn.LearnableRegionNorm",
+    "nn.regionNorms",
+    "nn.inpaintGenerator",
+    "nn.patchDiscriminator",
+    "nn.holeL1",
+  ],
+  study: "region-norm",
 });
