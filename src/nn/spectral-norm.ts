@@ -97,9 +97,9 @@ function approach(start: { u: Float64Array; v: Float64Array }, weight: NDArray, 
   for (let i = 0; i < 15; i++) {
     const [u, v] = [new Float64Array(start.u.length), new Float64Array(start.v.length)];
     const visit = (f: (value: number, row: number, column: number) => void) => {
-      for (const [k, value] of values.entries()) {
+      for (let k = 0; k < values.length; k++) {
         const row = Math.floor(k / inner) % rows;
-        f(value, row, Math.floor(k / (inner * rows)) * inner + (k % inner));
+        f(values[k] as number, row, Math.floor(k / (inner * rows)) * inner + (k % inner));
       }
     };
     visit((value, row, column) => {

@@ -27,6 +27,7 @@ import {
   ReLU,
   Sequential,
   spectralNorm,
+  uninitialized,
   withInputs,
 } from "../../nn/index.js";
 import { fail, formatShape, NDArray, type Tensor } from "../../tensor/index.js";
@@ -146,7 +147,8 @@ export class InpaintGenerator extends Module<[Tensor, Tensor]> {
   }
 }
 
-export const inpaintGenerator = (options?: InpaintGeneratorOptions): InpaintGenerator => new InpaintGenerator(options);
+export const inpaintGenerator = (options?: InpaintGeneratorOptions): InpaintGenerator =>
+  uninitialized(() => new InpaintGenerator(options));
 
 export interface PatchDiscriminatorOptions {
   /** Of the first convolution (default 64). */
@@ -198,7 +200,7 @@ export class PatchDiscriminator extends Module {
 }
 
 export const patchDiscriminator = (options?: PatchDiscriminatorOptions): PatchDiscriminator =>
-  new PatchDiscriminator(options);
+  uninitialized(() => new PatchDiscriminator(options));
 
 function initializeConvolutions(model: Module<never>, seed: number): void {
   kaiming(model, { mode: "fanIn", gain: 0.1, seed });

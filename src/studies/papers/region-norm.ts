@@ -118,24 +118,27 @@ async function measureShifts({ signal }: Pick<StudyContext, "signal">): Promise<
       ) as [ReturnType<typeof of>, ReturnType<typeof of>];
       return { batchMean: b.mean, batchVariance: b.variance, regionMean: r.mean, regionVariance: r.variance };
     });
-    for (const ratio of ratios) {
-      signal?.throwIfAborted();
-      const { data } = squareMask([sceneSize, sceneSize], ratio);
-      const mask = NDArray.from(Array.from({ length: count }, () => Array.from(data)).flat(), "float32", [
-        count,
-        1,
-        sceneSize,
-        sceneSize,
-      ]);
-      const seen = await program({ gt, mask });
-      shifts.push({
-        init,
-        ratio,
-        batch: [seen.batchMean.item(), seen.batchVariance.item()],
-        region: [seen.regionMean.item(), seen.regionVariance.item()],
-      });
+    try {
+      for (const ratio of ratios) {
+        signal?.throwIfAborted();
+        const { data } = squareMask([sceneSize, sceneSize], ratio);
+        const mask = NDArray.from(Array.from({ length: count }, () => Array.from(data)).flat(), "float32", [
+          count,
+          1,
+          sceneSize,
+          sceneSize,
+        ]);
+        const seen = await program({ gt, mask });
+        shifts.push({
+          init,
+          ratio,
+          batch: [seen.batchMean.item(), seen.batchVariance.item()],
+          region: [seen.regionMean.item(), seen.regionVariance.item()],
+        });
+      }
+    } finally {
+      await program.release();
     }
-    await program.release();
   }
   return shifts;
 }
