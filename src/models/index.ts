@@ -25,5 +25,6 @@ export {
   recurrentLM,
   resetRecurrentLM,
 } from "./recurrent-lm.js";
+export * from "./vision/inpainting.js";
 export * from "./vision/residual-blocks.js";
 export * from "./vision/resnet.js";

@@ -55,19 +55,24 @@ export interface KaimingOptions {
   readonly query?: string;
   /** What the variance keeps: "fanOut" the gradients' (default, as torchvision's networks), "fanIn" the activations'. */
   readonly mode?: "fanIn" | "fanOut";
+  /** Times the standard deviation (default 1). */
+  readonly gain?: number;
   readonly seed?: number;
 }
 
 /**
- * N(0, 2 / fan) for every layer with a weight that matches, from the seed and the path alone; fan-in counts the numbers that
+ * N(0, gain² 2 / fan) for every layer with a weight that matches, from the seed and the path alone; fan-in counts the numbers that
  * an output is made of, fan-out the outputs that an input reaches (for a convolution's channel and kernel). Source: "Delving
  * Deep into Rectifiers", 2015.
  */
-export function kaiming(model: AnyModule, { query = "**", mode = "fanOut", seed = 0 }: KaimingOptions = {}): void {
+export function kaiming(
+  model: AnyModule,
+  { query = "**", mode = "fanOut", gain = 1, seed = 0 }: KaimingOptions = {},
+): void {
   parametrize(model, query, ({ weight, outputAxis }, path) => {
     const kernel = weight.shape.slice(2).reduce((a, b) => a * b, 1);
     const fan = kernel * weight.dim(mode === "fanOut" ? outputAxis : 1 - outputAxis);
-    const deviation = Math.sqrt(2 / fan);
+    const deviation = gain * Math.sqrt(2 / fan);
     const site = path ? `${path}.weight` : "weight";
     const values = philoxNormal({ seed, site }, weight.size).map((z) => z * deviation);
     weight.set(new NDArray(values, weight.shape, "float32"));

@@ -10,7 +10,7 @@ import type { Tensor } from "../tensor/index.js";
 export interface SideInputs {
   /** Bool [batch, tokens], true where a token (a node) is real. */
   readonly padding?: Tensor | undefined;
-  /** Float [batch, 1, height, width], 1 where a pixel is known and 0 in a hole. */
+  /** Float or bool [batch, 1, height, width], 1 where a pixel is in a hole and 0 where it is valid. */
   readonly region?: Tensor | undefined;
   /** Int [batch]: the domain a sample is from. */
   readonly domain?: Tensor | undefined;

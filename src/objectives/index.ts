@@ -1,2 +1,5 @@
 /** What is minimised, and scores beside it. */
+
+export * from "./adversarial.js";
 export * from "./balanced-cross-entropy.js";
+export * from "./hole-l1.js";

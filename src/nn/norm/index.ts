@@ -27,14 +27,18 @@ export * from "./ibn-net.js";
 export * from "./layer-norm.js";
 export { activates, bare, Norm } from "./norm.js";
 export * from "./power-norm.js";
+export * from "./region-norm.js";
 export * from "./rms-norm.js";
 export * from "./scale-norm.js";
 export * from "./scaled-weight-standardization.js";
 export * from "./unified-norm.js";
 export * from "./weight-standardization.js";
 
-/** Makes the norm for a width; `axis` says where the channels are (default −1: last). */
-export type NormFactory = (width: number, axis?: ChannelAxis) => Module;
+/**
+ * Makes the norm for a width; `axis` says where the channels are (default −1: last), `place` how many norms of the model
+ * come before it (given by `swapNorms` alone).
+ */
+export type NormFactory = (width: number, axis?: ChannelAxis, place?: number) => Module;
 
 /** Norms by name, each with its paper's defaults; `bias` is the model's word on biases in layer norms. */
 const named = {

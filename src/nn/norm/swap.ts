@@ -16,8 +16,7 @@ export function swapNorms<M extends AnyModule>(model: M, norm: NormOption, query
   const changed = rewrite(model, (module, path) => {
     const old: unknown = module;
     if (!(old instanceof Norm) || old.width === undefined || !matches(path)) return undefined;
-    count++;
-    const made = make(old.width, old.axis);
+    const made = make(old.width, old.axis, count++);
     return old.bare ? bare(made) : made;
   });
   if (count === 0) fail("argument", `swapNorms: no norm of one width matches "${query}"`);
