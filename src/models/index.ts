@@ -26,5 +26,7 @@ export {
   resetRecurrentLM,
 } from "./recurrent-lm.js";
 export * from "./vision/inpainting.js";
+export * from "./vision/nfnet.js";
 export * from "./vision/residual-blocks.js";
 export * from "./vision/resnet.js";
+export * from "./vision/swin.js";

@@ -13,6 +13,7 @@ import {
   Linear,
   Module,
   type NormFactory,
+  ReLU,
   Sequential,
 } from "../../nn/index.js";
 import type { Tensor } from "../../tensor/index.js";
@@ -149,7 +150,7 @@ export class SqueezeExcitation extends Module {
     const hidden = Math.max(1, Math.floor(channels / reduction));
     this.fc = new Sequential(
       new Linear(channels, hidden, { bias: false }),
-      new Relu(),
+      new ReLU(),
       new Linear(hidden, channels, { bias: false }),
     );
   }
@@ -157,11 +158,5 @@ export class SqueezeExcitation extends Module {
   override forward(x: Tensor): Tensor {
     const weights = this.fc.apply(x.mean([2, 3])).sigmoid();
     return x.mul(weights.reshape([x.dim(0), x.dim(1), 1, 1]));
-  }
-}
-
-class Relu extends Module {
-  override forward(x: Tensor): Tensor {
-    return x.relu();
   }
 }

@@ -17,6 +17,7 @@
  * Source: "Evolving Normalization-Activation Layers", 2020; B1, B2, S1, S2 as in timm.
  */
 import { fail, formatShape, isTraining, NDArray, type Tensor, Variable } from "../../tensor/index.js";
+import { ReLU } from "../image-layers.js";
 import { filled } from "../initial.js";
 import { type AnyModule, rewrite } from "../module.js";
 import { Identity, Lambda, Sequential } from "../sequential.js";
@@ -206,6 +207,7 @@ function takeActivations(sequence: Sequential): void {
 }
 
 const isActivation = (layer: unknown): boolean => {
+  if (layer instanceof ReLU) return true;
   if (!(layer instanceof Lambda)) return false;
   const probe = new Variable(NDArray.zeros([1]));
   return ["relu", "silu"].includes(layer.body(probe).node.operation.name);
