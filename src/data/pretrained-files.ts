@@ -7,13 +7,21 @@ import { copyFile, mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises"
 import { join } from "node:path";
 import {
   configOf,
-  type GPT,
+  type Described,
+  GPT,
   isObject,
   type JsonObject,
+  loadNamed,
   loadWeights,
   modelFromConfig,
+  namedWeights,
+  type ViT,
+  type ViTOptions,
+  vit,
+  vitOptions,
   weightsOf,
 } from "../models/index.js";
+import { type AnyModule, uninitialized } from "../nn/index.js";
 import { bytesPerElement } from "../tensor/dtype.js";
 import { fail } from "../tensor/errors.js";
 import type { NDArray } from "../tensor/ndarray.js";
@@ -66,6 +74,30 @@ export async function fromPretrained(folder: string): Promise<GPT> {
   return model;
 }
 
+/**
+ * The vision transformer of a checkpoint folder of type "vit" or "deit"; `imageSize` for images of another size than its
+ * own, to which the positions are then resized.
+ *
+ * @throws LayerwiseError "file" as `fromPretrained`.
+ */
+export async function vitFromPretrained(folder: string, options: Pick<ViTOptions, "imageSize"> = {}): Promise<ViT> {
+  const values = vitOptions(await readConfigJson(folder), join(folder, "config.json"));
+  return filled(
+    uninitialized(() => vit({ ...values, ...options, initialization: "none" })),
+    folder,
+  );
+}
+
+async function filled<M extends AnyModule>(model: M, folder: string): Promise<M> {
+  const weights = await openWeights(folder);
+  try {
+    await loadNamed(model, weights, { where: folder });
+  } finally {
+    await weights.close();
+  }
+  return model;
+}
+
 export interface SaveOptions {
   /** Bytes of a file above which weights are split into shards (default 5 GB). */
   readonly maxShardBytes?: number;
@@ -94,10 +126,14 @@ export async function copyCompanions(from: string, to: string): Promise<void> {
  * of ours is written as a Llama where it is one. All is written beside the folder first and moved into it when it is
  * whole, `config.json` last: what was there before stays until then. Throws for a model that has no such layout.
  */
-export async function savePretrained(model: GPT, folder: string, options: SaveOptions = {}): Promise<void> {
+export async function savePretrained(
+  model: GPT | (AnyModule & Described),
+  folder: string,
+  options: SaveOptions = {},
+): Promise<void> {
   const { maxShardBytes = 5e9, tokenizerFrom } = options;
-  const config = { ...configOf(model), torch_dtype: "float32" };
-  const weights = await measured(weightsOf(model));
+  const config = { ...(model instanceof GPT ? configOf(model) : model.describe()), torch_dtype: "float32" };
+  const weights = await measured(model instanceof GPT ? weightsOf(model) : namedWeights(model, "huggingface"));
   await mkdir(folder, { recursive: true });
   const staged = await mkdtemp(join(folder, ".saving-"));
   try {
@@ -124,7 +160,7 @@ async function moveInto(folder: string, staged: string): Promise<void> {
 }
 
 /** Shapes are known only from the tensors, so each is read once for its shape and once to be written. */
-async function measured(weights: ReadonlyMap<string, () => Promise<NDArray>>): Promise<Map<string, LazyTensor>> {
+export async function measured(weights: ReadonlyMap<string, () => Promise<NDArray>>): Promise<Map<string, LazyTensor>> {
   const tensors = new Map<string, LazyTensor>();
   for (const [name, read] of weights) {
     const { dtype, shape } = await read();

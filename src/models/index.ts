@@ -25,5 +25,8 @@ export {
   recurrentLM,
   resetRecurrentLM,
 } from "./recurrent-lm.js";
+export { PatchEmbedding, resizePositions } from "./vision/patch-embedding.js";
 export * from "./vision/residual-blocks.js";
 export * from "./vision/resnet.js";
+export { ViT, type ViTOptions, vit } from "./vision/vit.js";
+export { vitOptions } from "./vision/vit-layouts.js";
