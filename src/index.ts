@@ -15,7 +15,13 @@ export { type Finish, TextGenerator, type TextOptions } from "./applications/tex
 export * from "./browser.js";
 export * as graphs from "./data/graphs/node.js";
 export * as images from "./data/images/node.js";
-export { fromPretrained, type SaveOptions, savePretrained, vitFromPretrained } from "./data/pretrained-files.js";
+export {
+  bertFromPretrained,
+  fromPretrained,
+  type SaveOptions,
+  savePretrained,
+  vitFromPretrained,
+} from "./data/pretrained-files.js";
 export {
   type DataRecord,
   type LocatedRecord,

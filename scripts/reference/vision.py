@@ -228,6 +228,91 @@ def vit_huggingface(rng):
     return {**{f"w.{k}": v for k, v in weights.items()}, "x.image": x, "y.logits": model(x)}
 
 
+# BERT, by Hugging Face's names
+
+
+class BertSelf(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+
+    def forward(self, x, real):
+        B, T, D = x.shape
+        q, k, v = (layer(x).reshape(B, T, self.heads, -1).transpose(1, 2) for layer in (self.query, self.key, self.value))
+        scores = q @ k.transpose(-1, -2) / math.sqrt(D // self.heads)
+        scores = scores.masked_fill(~real[:, None, None, :], -math.inf)
+        return (torch.softmax(scores, -1) @ v).transpose(1, 2).reshape(B, T, D)
+
+
+class BertOutput(nn.Module):
+    def __init__(self, inputs, width):
+        super().__init__()
+        self.dense = nn.Linear(inputs, width)
+        self.LayerNorm = nn.LayerNorm(width, eps=1e-12)
+
+    def forward(self, x, onto):
+        return self.LayerNorm(self.dense(x) + onto)
+
+
+class BertLayer(nn.Module):
+    def __init__(self, width, heads, hidden):
+        super().__init__()
+        self.attention = nn.ModuleDict({"self": BertSelf(width, heads), "output": BertOutput(width, width)})
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(width, hidden)})
+        self.output = BertOutput(hidden, width)
+
+    def forward(self, x, real):
+        x = self.attention["output"](self.attention["self"](x, real), x)
+        return self.output(F.gelu(self.intermediate["dense"](x)), x)
+
+
+class BertForPreTraining(nn.Module):
+    def __init__(self, vocabulary=23, width=12, heads=3, hidden=20, layers=2, context=10):
+        super().__init__()
+        self.bert = nn.Module()
+        self.bert.embeddings = nn.ModuleDict({
+            "word_embeddings": nn.Embedding(vocabulary, width),
+            "position_embeddings": nn.Embedding(context, width),
+            "token_type_embeddings": nn.Embedding(2, width),
+            "LayerNorm": nn.LayerNorm(width, eps=1e-12),
+        })
+        self.bert.encoder = nn.ModuleDict({"layer": nn.ModuleList(BertLayer(width, heads, hidden) for _ in range(layers))})
+        self.bert.pooler = nn.ModuleDict({"dense": nn.Linear(width, width)})
+        transform = nn.ModuleDict({"dense": nn.Linear(width, width), "LayerNorm": nn.LayerNorm(width, eps=1e-12)})
+        self.cls = nn.Module()
+        self.cls.predictions = nn.Module()
+        self.cls.predictions.bias = nn.Parameter(torch.zeros(vocabulary))
+        self.cls.predictions.transform = transform
+        self.cls.seq_relationship = nn.Linear(width, 2)
+
+    def forward(self, ids, types, real):
+        e = self.bert.embeddings
+        x = e["word_embeddings"](ids) + e["token_type_embeddings"](types) + e["position_embeddings"].weight[: ids.shape[1]]
+        x = e["LayerNorm"](x)
+        for layer in self.bert.encoder["layer"]:
+            x = layer(x, real)
+        pooled = torch.tanh(self.bert.pooler["dense"](x[:, 0]))
+        t = self.cls.predictions.transform
+        words = t["LayerNorm"](F.gelu(t["dense"](x))) @ e["word_embeddings"].weight.T + self.cls.predictions.bias
+        return x, pooled, words, self.cls.seq_relationship(pooled)
+
+
+@case
+def bert(rng):
+    model = filled(BertForPreTraining(), rng)
+    with torch.no_grad():
+        for table in list(model.bert.embeddings.values())[:3]:
+            table.weight.copy_((table.weight * 4).float().double())
+    ids = torch.tensor(rng.integers(0, 23, (2, 7)))
+    types = torch.tensor([[0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 0]])
+    real = torch.tensor([[True] * 7, [True] * 5 + [False] * 2])
+    stream, pooled, words, follows = model(ids, types, real)
+    out = {**weights_of(model), "x.tokens": ids, "x.types": types, "x.padding": real}
+    out.update({"y.stream": stream, "y.pooled": pooled, "y.words": words, "y.follows": follows})
+    return {**out, **with_gradients(model, words, rng, lambda n: "layer.1" not in n and "pooler" not in n and "seq_" not in n)}
+
+
 def main():
     torch.set_num_threads(1)
     FOLDER.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,10 @@ import { existsSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
+  type Bert,
+  type BertOptions,
+  bert,
+  bertOptions,
   configOf,
   type Described,
   GPT,
@@ -82,20 +86,31 @@ export async function fromPretrained(folder: string): Promise<GPT> {
  */
 export async function vitFromPretrained(folder: string, options: Pick<ViTOptions, "imageSize"> = {}): Promise<ViT> {
   const values = vitOptions(await readConfigJson(folder), join(folder, "config.json"));
-  return filled(
-    uninitialized(() => vit({ ...values, ...options, initialization: "none" })),
-    folder,
+  return filled(folder, () => vit({ ...values, ...options, initialization: "none" }));
+}
+
+/**
+ * The BERT of a checkpoint folder, with the heads that its weights have. `dropout` is in training what the configuration
+ * says (0.1), or what is given.
+ *
+ * @throws LayerwiseError "file" as `fromPretrained`.
+ */
+export async function bertFromPretrained(folder: string, options: Pick<BertOptions, "dropout"> = {}): Promise<Bert> {
+  const values = await readConfigJson(folder);
+  return filled(folder, ({ tensors }) =>
+    bert({ ...bertOptions(values, tensors, join(folder, "config.json")), ...options, initialization: "none" }),
   );
 }
 
-async function filled<M extends AnyModule>(model: M, folder: string): Promise<M> {
+async function filled<M extends AnyModule>(folder: string, make: (weights: SafetensorsReader) => M): Promise<M> {
   const weights = await openWeights(folder);
   try {
+    const model = uninitialized(() => make(weights));
     await loadNamed(model, weights, { where: folder });
+    return model;
   } finally {
     await weights.close();
   }
-  return model;
 }
 
 export interface SaveOptions {

@@ -1,3 +1,5 @@
+export { Bert, type BertInputs, type BertOptions, bert } from "./bert.js";
+export { bertOptions } from "./bert-layout.js";
 export type { Decoder } from "./generation/decoder.js";
 export { ExportedDecoder, type ExportedSizes } from "./generation/exported-decoder.js";
 export {

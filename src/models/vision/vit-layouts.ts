@@ -1,7 +1,7 @@
 /** How timm and Hugging Face name a vision transformer's weights, and Hugging Face's `config.json` of one. */
 import { Attention, LayerNorm, layerNorm, MLP } from "../../nn/index.js";
 import { fail } from "../../tensor/index.js";
-import { HFConfig, type JsonObject } from "../pretrained/hf-config.js";
+import { activations, HFConfig, type JsonObject } from "../pretrained/hf-config.js";
 import { type Layout, parts, type Rule, same, stacked } from "../pretrained/layout.js";
 import { resizePositions, type Size } from "./patch-embedding.js";
 import type { ViT, ViTOptions } from "./vit.js";
@@ -65,8 +65,6 @@ function huggingFace(model: ViT): Layout {
 
 export const vitLayouts = (model: ViT): readonly Layout[] => [timm(model), huggingFace(model)];
 
-const activations = { gelu: "gelu", gelu_new: "gelu-tanh", gelu_pytorch_tanh: "gelu-tanh", relu: "relu" } as const;
-
 /** What a `config.json` of type "vit" or "deit" says. Throws a "file" error for a value that is not supported. */
 export function vitOptions(values: JsonObject, where = "config.json"): ViTOptions {
   const config = new HFConfig(values, where);
@@ -104,7 +102,7 @@ const deitHeads: Readonly<Record<string, boolean>> = {
   DeiTModel: false,
 };
 
-export const labelsOf = (config: HFConfig): number =>
+const labelsOf = (config: HFConfig): number =>
   config.values.num_labels !== undefined
     ? config.count("num_labels")
     : Object.keys(config.object("id2label")?.values ?? { 0: "", 1: "" }).length;
