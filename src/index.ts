@@ -15,7 +15,13 @@ export { type Finish, TextGenerator, type TextOptions } from "./applications/tex
 export * from "./browser.js";
 export * as graphs from "./data/graphs/node.js";
 export * as images from "./data/images/node.js";
-export { fromPretrained, type SaveOptions, savePretrained } from "./data/pretrained-files.js";
+export {
+  bertFromPretrained,
+  fromPretrained,
+  type SaveOptions,
+  savePretrained,
+  vitFromPretrained,
+} from "./data/pretrained-files.js";
 export {
   type DataRecord,
   type LocatedRecord,
@@ -27,6 +33,7 @@ export {
 export { readSafetensors, writeSafetensors } from "./data/safetensors-file.js";
 export { text } from "./data/text-files.js";
 export { Tokenizer, writeTokenizer } from "./data/tokenizer-files.js";
+export { loadSafetensors, saveSafetensors } from "./data/weights-file.js";
 export type { TrainEvent } from "./train/events.js";
 export * from "./train/evonorm-search.js";
 export { type FitOptions, fit } from "./train/fit.js";

@@ -6,14 +6,26 @@ import { existsSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
+  type Bert,
+  type BertOptions,
+  bert,
+  bertOptions,
   configOf,
-  type GPT,
+  type Described,
+  GPT,
   isObject,
   type JsonObject,
+  loadNamed,
   loadWeights,
   modelFromConfig,
+  namedWeights,
+  type ViT,
+  type ViTOptions,
+  vit,
+  vitOptions,
   weightsOf,
 } from "../models/index.js";
+import { type AnyModule, uninitialized } from "../nn/index.js";
 import { bytesPerElement } from "../tensor/dtype.js";
 import { fail } from "../tensor/errors.js";
 import type { NDArray } from "../tensor/ndarray.js";
@@ -66,6 +78,41 @@ export async function fromPretrained(folder: string): Promise<GPT> {
   return model;
 }
 
+/**
+ * The vision transformer of a checkpoint folder of type "vit" or "deit"; `imageSize` for images of another size than its
+ * own, to which the positions are then resized.
+ *
+ * @throws LayerwiseError "file" as `fromPretrained`.
+ */
+export async function vitFromPretrained(folder: string, options: Pick<ViTOptions, "imageSize"> = {}): Promise<ViT> {
+  const values = vitOptions(await readConfigJson(folder), join(folder, "config.json"));
+  return filled(folder, () => vit({ ...values, ...options, initialization: "none" }));
+}
+
+/**
+ * The BERT of a checkpoint folder, with the heads that its weights have. `dropout` is in training what the configuration
+ * says (0.1), or what is given.
+ *
+ * @throws LayerwiseError "file" as `fromPretrained`.
+ */
+export async function bertFromPretrained(folder: string, options: Pick<BertOptions, "dropout"> = {}): Promise<Bert> {
+  const values = await readConfigJson(folder);
+  return filled(folder, ({ tensors }) =>
+    bert({ ...bertOptions(values, tensors, join(folder, "config.json")), ...options, initialization: "none" }),
+  );
+}
+
+async function filled<M extends AnyModule>(folder: string, make: (weights: SafetensorsReader) => M): Promise<M> {
+  const weights = await openWeights(folder);
+  try {
+    const model = uninitialized(() => make(weights));
+    await loadNamed(model, weights, { where: folder });
+    return model;
+  } finally {
+    await weights.close();
+  }
+}
+
 export interface SaveOptions {
   /** Bytes of a file above which weights are split into shards (default 5 GB). */
   readonly maxShardBytes?: number;
@@ -94,10 +141,14 @@ export async function copyCompanions(from: string, to: string): Promise<void> {
  * of ours is written as a Llama where it is one. All is written beside the folder first and moved into it when it is
  * whole, `config.json` last: what was there before stays until then. Throws for a model that has no such layout.
  */
-export async function savePretrained(model: GPT, folder: string, options: SaveOptions = {}): Promise<void> {
+export async function savePretrained(
+  model: GPT | (AnyModule & Described),
+  folder: string,
+  options: SaveOptions = {},
+): Promise<void> {
   const { maxShardBytes = 5e9, tokenizerFrom } = options;
-  const config = { ...configOf(model), torch_dtype: "float32" };
-  const weights = await measured(weightsOf(model));
+  const config = { ...(model instanceof GPT ? configOf(model) : model.describe()), torch_dtype: "float32" };
+  const weights = await measured(model instanceof GPT ? weightsOf(model) : namedWeights(model, "huggingface"));
   await mkdir(folder, { recursive: true });
   const staged = await mkdtemp(join(folder, ".saving-"));
   try {
@@ -124,7 +175,7 @@ async function moveInto(folder: string, staged: string): Promise<void> {
 }
 
 /** Shapes are known only from the tensors, so each is read once for its shape and once to be written. */
-async function measured(weights: ReadonlyMap<string, () => Promise<NDArray>>): Promise<Map<string, LazyTensor>> {
+export async function measured(weights: ReadonlyMap<string, () => Promise<NDArray>>): Promise<Map<string, LazyTensor>> {
   const tensors = new Map<string, LazyTensor>();
   for (const [name, read] of weights) {
     const { dtype, shape } = await read();

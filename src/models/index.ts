@@ -1,3 +1,5 @@
+export { Bert, type BertInputs, type BertOptions, bert } from "./bert.js";
+export { bertOptions } from "./bert-layout.js";
 export type { Decoder } from "./generation/decoder.js";
 export { ExportedDecoder, type ExportedSizes } from "./generation/exported-decoder.js";
 export {
@@ -30,3 +32,6 @@ export * from "./vision/nfnet.js";
 export * from "./vision/residual-blocks.js";
 export * from "./vision/resnet.js";
 export * from "./vision/swin.js";
+export { PatchEmbedding, resizePositions } from "./vision/patch-embedding.js";
+export { ViT, type ViTOptions, vit } from "./vision/vit.js";
+export { vitOptions } from "./vision/vit-layouts.js";

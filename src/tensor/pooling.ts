@@ -335,7 +335,7 @@ function linearTaps(position: number, n: number): [number, number][] {
 }
 
 /** Cubic convolution with a = -0.75 (Cubic Convolution Interpolation, 1981). */
-function cubicTaps(position: number, n: number): [number, number][] {
+export function cubicTaps(position: number, n: number): [number, number][] {
   const a = -0.75;
   const near = (d: number) => ((a + 2) * d - (a + 3)) * d * d + 1;
   const far = (d: number) => ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;

@@ -6,6 +6,14 @@ export type JsonObject = Readonly<Record<string, unknown>>;
 export const isObject = (value: unknown): value is JsonObject =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
+/** Activations of encoders, by the name of a configuration, as our options call them. */
+export const activations = {
+  gelu: "gelu",
+  gelu_new: "gelu-tanh",
+  gelu_pytorch_tanh: "gelu-tanh",
+  relu: "relu",
+} as const;
+
 export class HFConfig {
   constructor(
     readonly values: JsonObject,

@@ -2,7 +2,7 @@
 
 import { closest } from "../../nn/closest.js";
 import { uninitialized } from "../../nn/index.js";
-import { fail, formatShape, type NDArray, sameShape, type Variable } from "../../tensor/index.js";
+import { fail, type NDArray, type Variable } from "../../tensor/index.js";
 import { type GPT, gpt } from "../gpt.js";
 import type { Architecture } from "./architecture.js";
 import { gemma, gemma2 } from "./gemma.js";
@@ -10,12 +10,14 @@ import { gptNeoX } from "./gpt-neox.js";
 import { gpt2 } from "./gpt2.js";
 import { HFConfig, type JsonObject } from "./hf-config.js";
 import { describeModel, emptyConfig, layerwise } from "./layerwise.js";
-import { type Layout, ruleFinder, splitTensor, toTheirs } from "./layout.js";
+import { type Found, type Layout, ruleFinder, toTheirs } from "./layout.js";
 import { llama, mistral, qwen2, qwen3 } from "./llama.js";
+import { listed, readInto, type WeightSource } from "./weights.js";
 
 export type { Architecture } from "./architecture.js";
 export { fromGPT2 } from "./gpt2.js";
 export { HFConfig, isObject, type JsonObject } from "./hf-config.js";
+export * from "./weights.js";
 
 export const architectures: readonly Architecture[] = [
   gpt2,
@@ -57,12 +59,6 @@ export function modelFromConfig(values: JsonObject, where = "config.json"): GPT 
   return model;
 }
 
-/** What a set of weights is read from: names with shapes, and one tensor at a time. */
-export interface WeightSource {
-  readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>;
-  read(name: string): Promise<NDArray>;
-}
-
 const layoutOf = ({ source }: GPT): Layout =>
   source ? architectureOf(source).layout(source) : layerwise.layout(emptyConfig);
 
@@ -75,7 +71,7 @@ export async function loadWeights(model: GPT, source: WeightSource, where = "che
   const find = ruleFinder(layoutOf(model));
   const tied = !model.lm_head;
   const missing = new Set(variables.keys());
-  const plan: { name: string; found: NonNullable<ReturnType<typeof find>> }[] = [];
+  const plan: { name: string; found: Found }[] = [];
   for (const name of source.tensors.keys()) {
     const found = find(name);
     if (!found || (tied && found.ours[0] === "lm_head.weight")) continue;
@@ -84,24 +80,8 @@ export async function loadWeights(model: GPT, source: WeightSource, where = "che
     for (const path of found.ours) missing.delete(path);
     plan.push({ name, found });
   }
-  if (missing.size > 0)
-    fail(
-      "file",
-      `${where}: misses ${[...missing].slice(0, 5).join(", ")}${missing.size > 5 ? ` and ${missing.size - 5} more` : ""}`,
-    );
-  for (const { name, found } of plan) {
-    for (const [path, value] of splitTensor(found, await source.read(name)))
-      put(variables.get(path) as Variable, value, `${where}: "${name}"`, path);
-  }
-}
-
-function put(variable: Variable, value: NDArray, where: string, path: string): void {
-  if (!sameShape(variable.shape, value.shape))
-    fail(
-      "file",
-      `${where} gives ${path} the shape ${formatShape(value.shape)}; config.json asks for ${formatShape(variable.shape)}`,
-    );
-  variable.set(value);
+  if (missing.size > 0) fail("file", `${where}: misses ${listed([...missing])}`);
+  await readInto(variables, plan, source, where, "config.json");
 }
 
 /**

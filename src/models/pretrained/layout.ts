@@ -6,7 +6,7 @@
 import { fail, formatShape, NDArray } from "../../tensor/index.js";
 
 export interface Rule {
-  /** Their name; `{l}` stands for a layer's number, `{p}` for "weight" or "bias". */
+  /** Their name; `{l}` stands for a layer's number, `{p}` for "weight" or "bias", `{n}` for any rest of a name. */
   readonly theirs: string;
   /** Our paths, in the order `split` gives them. */
   readonly ours: readonly string[];
@@ -23,28 +23,42 @@ export interface Layout {
   readonly prefix?: string;
   /** Their tensors that hold nothing to learn: masks, tables of angles. */
   readonly ignored?: RegExp;
+  /** What an older or newer spelling of their names means in this one. */
+  readonly rename?: (theirs: string) => string;
 }
 
 export const same = (theirs: string, ours = theirs): Rule => ({ theirs, ours: [ours] });
 
-interface Found {
+export interface Found {
   readonly rule: Rule;
   readonly ours: readonly string[];
 }
 
-const holes = /\{([lp])\}/g;
-const patterns: Readonly<Record<string, string>> = { l: "(?<l>\\d+)", p: "(?<p>weight|bias)" };
+const holes = /\{([lpn])\}/g;
+const patterns: Readonly<Record<string, string>> = { l: "(?<l>\\d+)", p: "(?<p>weight|bias)", n: "(?<n>.+)" };
 
 /** Finds the rule of one of their names, and our paths; undefined for what holds nothing to learn. Throws for unknown names. */
-export function ruleFinder({ name, rules, prefix = "", ignored }: Layout): (theirs: string) => Found | undefined {
-  const compiled = rules.map((rule) => ({ rule, pattern: expressionOf(rule.theirs) }));
+export function ruleFinder(layout: Layout): (theirs: string) => Found | undefined {
+  const match = ruleMatcher(layout);
   return (theirs) => {
+    const found = match(theirs);
+    if (found === "unknown") return fail("file", `${layout.name} has no tensor "${theirs}"`);
+    return found === "ignored" ? undefined : found;
+  };
+}
+
+/** The same for names that may be of another family. */
+export function ruleMatcher(layout: Layout): (theirs: string) => Found | "ignored" | "unknown" {
+  const { rules, prefix = "", ignored, rename = (name) => name } = layout;
+  const compiled = rules.map((rule) => ({ rule, pattern: expressionOf(rule.theirs) }));
+  return (spelled) => {
+    const theirs = rename(spelled);
+    if (ignored?.test(theirs)) return "ignored";
     for (const { rule, pattern } of compiled) {
       const match = pattern.exec(theirs) ?? pattern.exec(prefix + theirs);
       if (match) return { rule, ours: rule.ours.map((path) => fill(path, match.groups ?? {})) };
     }
-    if (ignored?.test(theirs)) return undefined;
-    return fail("file", `${name} has no tensor "${theirs}"`);
+    return "unknown";
   };
 }
 
