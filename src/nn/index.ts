@@ -15,6 +15,7 @@ export * from "./mask.js";
 export * from "./mlp.js";
 export * from "./module.js";
 export * from "./norm/index.js";
+export { type RemoveNormsOptions, removeNorms } from "./norm/remove-norms.js";
 export { swapNorms } from "./norm/swap.js";
 export { type Observation, observe } from "./observe.js";
 export * from "./parametrization.js";
