@@ -1,11 +1,15 @@
 /**
- * A network without norms, made from one with them: every norm becomes nothing, every convolution uses scaled standardised
- * weights and has a bias, linear layers stay as they are. Not the same function: train it anew.
+ * A network without norms, for federated learning over several domains: every norm is taken out, every convolution uses
+ * scaled standardised weights and has a bias, linear layers stay as they are,
  *
- *   removeNorms(cifarResNet({ depth: 20 }), { gamma: "relu" })
+ *   Ŵᵢ = γ gᵢ (Wᵢ − μᵢ) / √max(σ²ᵢ N, ε);   y = conv(x, Ŵ) + b          N: fan-in, ε = 1e-4, γ = √(2 / (1 − 1/π)) for ReLU
+ *   θ ← Σₖ (nₖ / Σ n) θₖ                                                  nothing but plain averages (`federated`)
  *
- * γ is that of the network's activation, in every convolution, the first one too. `bake` folds the weights for inference.
- * Source: "FedWon: Triumphing Multi-domain Federated Learning Without Normalization", 2023.
+ * so that there are no statistics that describe one domain only. γ is that of the network's activation, in every convolution,
+ * the first one too. Not the same function as before: train it anew. `bake` makes plain convolutions for inference.
+ *
+ * Source: "FedWon: Triumphing Multi-domain Federated Learning Without Normalization", 2023. There is no public code: the
+ * constants are those of normaliser-free networks, and no block of theirs replaces residual ones.
  */
 import { fail, NDArray, Variable } from "../../tensor/index.js";
 import { Conv1d, Conv2d, ConvTranspose2d } from "../convolution.js";
