@@ -24,3 +24,17 @@ export * as optim from "./optim/index.js";
 export * from "./runtime/index.js";
 export * from "./tensor/index.js";
 export * as linalg from "./tensor/linear-algebra.js";
+export {
+  aggregate,
+  type FederatedState,
+  packFederated,
+  unpackFederated,
+} from "./train/aggregate.js";
+export {
+  type FederatedAccuracy,
+  type FederatedAlgorithm,
+  type FederatedOptions,
+  type FederatedRound,
+  federated,
+} from "./train/federated.js";
+export type { FederatedClient } from "./train/federated-clients.js";

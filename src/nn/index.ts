@@ -15,6 +15,7 @@ export { Linear, type LinearOptions } from "./linear.js";
 export * from "./mask.js";
 export * from "./mlp.js";
 export * from "./module.js";
+export { type RemoveNormsOptions, removeNorms } from "./norm/fedwon.js";
 export * from "./norm/index.js";
 export { swapNorms } from "./norm/swap.js";
 export { type Observation, observe } from "./observe.js";

@@ -10,5 +10,34 @@ export const fedwon = entry({
     "Federated averaging over clients whose images come from different domains, made to work by removing batch " +
     "norm altogether and re-parameterising every convolution with scaled weight standardisation. One global model " +
     "serves known and new clients, down to a batch of one.",
-  state: "planned",
+  state: "done",
+  exports: [
+    "federated",
+    "aggregate",
+    "packFederated",
+    "unpackFederated",
+    "nn.removeNorms",
+    "nn.ScaledWeightStandardization",
+    "optim.adaptiveClip",
+  ],
+  when: "Several places that may not share their images, taken by different cameras or in different light, and one model that has to work in all of them and in new ones; also where only batches of one or two fit.",
+  example: `import { federated, images, nn, type Tensor } from "layerwise";
+
+const client = (shift: "tint" | "dark") => {
+  const { images: x, labels: y } = images.shapeArrays(12, { size: 8, shift });
+  return { name: shift, train: { x, y }, test: { x, y } };
+};
+const model = nn.removeNorms(nn.cifarResNet({ depth: 8, width: 4, classes: 6 }));
+const rounds = federated({
+  model,
+  loss: ({ x, y }) => nn.crossEntropy(model.apply(x as Tensor), y as Tensor),
+  accuracy: ({ x, y }) => model.apply(x as Tensor).argmax(-1).cast("int32").equal(y as Tensor).cast("float32").mean(),
+  clients: [client("tint"), client("dark")],
+  algorithm: "fedwon",
+  rounds: 2,
+  batchSize: 4,
+  learningRate: 0.05,
+});
+for await (const { round, evaluate } of rounds) console.log(round, (await evaluate()).worst);`,
+  study: "fedwon",
 });

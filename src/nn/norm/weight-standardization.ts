@@ -16,12 +16,12 @@
  * r over time is not published: the default 0.01 is ours.
  */
 import { fail, isTraining, NDArray, stopGradient, type Tensor, Variable } from "../../tensor/index.js";
-import type { Chained } from "../fold-norms.js";
 import { filled } from "../initial.js";
 import { type AnyModule, Module } from "../module.js";
-import { type Parametrization, parametrize, Weighted } from "../parametrization.js";
+import { type Parametrization, parametrize } from "../parametrization.js";
 import { warn } from "../warn.js";
 import { BatchNorm, type BatchNormOptions } from "./batch-norm.js";
+import { layersBeforeNorms } from "./before-norms.js";
 import { alongChannels, type ChannelAxis, checkChannels, moveChannels, otherAxes } from "./channels.js";
 import { checkEpsilon } from "./epsilon.js";
 import { groupsFor } from "./groups-for.js";
@@ -84,17 +84,6 @@ export function standardizeWeights<M extends AnyModule>(
     return undefined;
   });
   return model;
-}
-
-function layersBeforeNorms(model: AnyModule): Set<unknown> {
-  const chains = [...model.namedModules().values()].flatMap((module) =>
-    "chains" in module ? (module as unknown as Chained).chains() : [],
-  );
-  return new Set(
-    chains.flatMap((chain) =>
-      chain.filter((layer: unknown, i) => layer instanceof Weighted && (chain[i + 1] as unknown) instanceof Norm),
-    ),
-  );
 }
 
 export interface EstimatedBatchNormOptions extends Omit<BatchNormOptions, "momentum"> {
