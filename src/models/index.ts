@@ -29,9 +29,9 @@ export {
 } from "./recurrent-lm.js";
 export * from "./vision/inpainting.js";
 export * from "./vision/nfnet.js";
+export { PatchEmbedding, resizePositions } from "./vision/patch-embedding.js";
 export * from "./vision/residual-blocks.js";
 export * from "./vision/resnet.js";
 export * from "./vision/swin.js";
-export { PatchEmbedding, resizePositions } from "./vision/patch-embedding.js";
 export { ViT, type ViTOptions, vit } from "./vision/vit.js";
 export { vitOptions } from "./vision/vit-layouts.js";

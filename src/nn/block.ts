@@ -75,6 +75,8 @@ export type Biases =
   | { readonly attention?: boolean | "qkv"; readonly mlp?: boolean; readonly norm?: boolean };
 
 export interface BlockOptions extends Omit<AttentionOptions, "bias"> {
+  /** In the place of softmax attention, which the other options then do not describe. */
+  readonly attention?: Module<[Tensor, AttentionInputs?]>;
   /** Where norms sit (default `pre()`). */
   readonly placement?: Placement;
   /** Default "rms". */
@@ -98,7 +100,7 @@ export function block(width: number, options: BlockOptions): Block {
       if (name && module) norms[name] = module;
     }
   }
-  const attention = new Attention(width, { ...options, bias: bias.attention });
+  const attention = options.attention ?? new Attention(width, { ...options, bias: bias.attention });
   return new Block({ attention, mlp: mlpFactory(mlp)(width, { bias: bias.mlp }), placement, norms, dropout });
 }
 

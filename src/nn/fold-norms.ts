@@ -13,7 +13,7 @@ import { affineOf, ChannelScale } from "./norm/affine.js";
 import { Norm } from "./norm/norm.js";
 import { bake, Weighted } from "./parametrization.js";
 import { foldAffine } from "./placement/fold.js";
-import type { StreamModel, StreamReader } from "./placement/stream.js";
+import type { ReadableStream, StreamReader } from "./placement/stream.js";
 import { Identity } from "./sequential.js";
 import { changeVariable, clone, putAt, valueAt } from "./surgery.js";
 
@@ -68,7 +68,7 @@ async function foldReaders(model: AnyModule): Promise<string[]> {
   const affine = await Promise.all(readersOf(model).map(({ norm }) => affineOf(valueAt(model, norm))));
   if (!affine.some(Boolean)) return [];
   // Only an untied head is among the readers of the last norm.
-  await (model as unknown as StreamModel).untie();
+  await (model as unknown as ReadableStream).untie();
   const folded: string[] = [];
   for (const reader of readersOf(model)) {
     const parts = await affineOf(valueAt(model, reader.norm));
@@ -81,7 +81,7 @@ async function foldReaders(model: AnyModule): Promise<string[]> {
 function readersOf(model: AnyModule): readonly StreamReader[] {
   if (!("readers" in model)) return [];
   try {
-    return (model as unknown as StreamModel).readers();
+    return (model as unknown as ReadableStream).readers();
   } catch (error) {
     // Norms on the stream have other readers than linear layers.
     if (error instanceof LayerwiseError && error.code === "conversion") return [];

@@ -231,6 +231,8 @@ export class SimplifiedLinearAttention extends Module<[Tensor, AttentionInputs?]
   readonly positional_encoding: Variable; // [1, N, dim]
   readonly dwc: Conv2d;
   readonly proj: Linear;
+  /** Who reads the input: see `foldNorms`. */
+  readonly inputLinears = ["qkv"] as const;
 
   constructor(readonly options: SimplifiedLinearAttentionOptions) {
     super();

@@ -7,7 +7,7 @@ import type { ShiftName } from "../data/images/shifts.js";
 import { sgd } from "../optim/index.js";
 import { schedule } from "../train/schedule.js";
 import { type ImageTask, type LabelledImages, taskOf } from "./image-lab.js";
-import type { StudyContext } from "./study.js";
+import { type StudyContext, twiceTheSeeds } from "./study.js";
 import type { Fact } from "./study-report.js";
 
 const train = 3000;
@@ -28,7 +28,7 @@ export const domainPictures = (context: StudyContext, seed: number, shift?: Shif
 
 /** How every network of these studies is trained. */
 export const domainTraining = (context: StudyContext) => ({
-  seeds: context.seeds,
+  seeds: twiceTheSeeds(context),
   task: baseTask(context),
   steps: domainSteps(context),
   learningRate: 0.05,
@@ -44,5 +44,5 @@ export const domainSetup = (context: StudyContext): Fact[] => [
   },
   { label: "Model", value: "a residual network of 8 layers: 16, 32 and 64 channels" },
   { label: "Training", value: `${domainSteps(context)} steps of 32, SGD at 0.05 with momentum 0.9, linear decay` },
-  { label: "Seeds", value: String(context.seeds.length) },
+  { label: "Seeds", value: String(twiceTheSeeds(context).length) },
 ];

@@ -61,6 +61,10 @@ export interface StudyRun {
   readonly facts: readonly string[];
 }
 
+/** Twice the seeds that were asked for, where a run takes seconds; what was asked for when it is only to be seen working. */
+export const twiceTheSeeds = ({ quick, seeds }: StudyContext): readonly number[] =>
+  quick ? seeds : Array.from({ length: 2 * seeds.length }, (_, i) => i);
+
 /** "3 of 4 claims hold, 1 does not." */
 export function countVerdicts(claims: readonly Claim[]): string {
   const count = (verdict: Claim["verdict"]) => claims.filter((claim) => claim.verdict === verdict).length;

@@ -9,7 +9,7 @@ import type { ViT, ViTOptions } from "./vit.js";
 const ours = "blocks.{l}.";
 
 function positions(theirs: string, model: ViT): Rule {
-  const extra = model.dist_token ? 2 : 1;
+  const extra = Number(model.cls_token !== undefined) + Number(model.dist_token !== undefined);
   return { ...same(theirs, "pos_embed"), split: (table) => [resizePositions(table, extra, model.patch_embed.grid)] };
 }
 

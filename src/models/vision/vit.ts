@@ -26,6 +26,9 @@ import {
   normFactory,
   type PlacementOption,
   placementStrategy,
+  readersOfBlock,
+  type StreamReader,
+  simplifiedLinearAttention,
   uninitialized,
 } from "../../nn/index.js";
 import { concat, fail, NDArray, normalArray, type Tensor, Variable } from "../../tensor/index.js";
@@ -62,6 +65,10 @@ export interface ViTOptions {
   readonly distilled?: boolean;
   /** What the head reads (default "token"). */
   readonly pool?: "token" | "mean";
+  /** Put a class token before the patches (default true); without one the head reads the mean of the patches. */
+  readonly classToken?: boolean;
+  /** "linear": SLAB's simplified linear attention, for models without a class token (default "softmax"). */
+  readonly attention?: "softmax" | "linear";
   /** Norm on the embeddings (default: where the first block is Peri-LN, as in `gpt`). */
   readonly embedNorm?: boolean;
   readonly dropout?: number;
@@ -70,7 +77,7 @@ export interface ViTOptions {
 }
 
 export class ViT extends Module {
-  readonly cls_token: Variable; // [1, 1, width]
+  readonly cls_token: Variable | undefined; // [1, 1, width]
   readonly dist_token: Variable | undefined; // [1, 1, width]
   readonly pos_embed: Variable; // [1, tokens, width]
   readonly patch_embed: PatchEmbedding;
@@ -86,21 +93,32 @@ export class ViT extends Module {
     super();
     const { imageSize = 224, patchSize = 16, inputs = 3, width = 768, layers = 12, heads = 12 } = options;
     const { hidden = 4 * width, classes = 1000, placement = "pre", mlp = "gelu", distilled = false } = options;
-    const { norm = (n: number) => layerNorm(n, { eps: 1e-6 }), pool = "token", dropout: rate = 0 } = options;
+    const { norm = (n: number) => layerNorm(n, { eps: 1e-6 }), dropout: rate = 0 } = options;
+    const { classToken = true, attention = "softmax", pool = classToken ? "token" : "mean" } = options;
     if (pool === "mean" && distilled)
       fail("argument", 'vit: a distilled model reads its two tokens; leave out pool: "mean" or distilled');
+    if (!classToken && (pool === "token" || distilled))
+      fail(
+        "argument",
+        'vit: without a class token the head reads the mean of the patches; leave out pool: "token" and distilled',
+      );
+    if (attention === "linear" && classToken)
+      fail("argument", "vit: linear attention is for a grid of patches; set classToken: false");
     const grid = gridOf("vit", imageSize, patchSize);
     const [make, strategy] = [normFactory(norm), placementStrategy(placement)];
     const placements = Array.from({ length: layers }, (_, layer) => strategy(layer, layers));
     const token = (count: number) => new Variable(NDArray.zeros([1, count, width]));
-    this.cls_token = token(1);
+    this.cls_token = classToken ? token(1) : undefined;
     this.dist_token = distilled ? token(1) : undefined;
-    this.pos_embed = token((distilled ? 2 : 1) + grid[0] * grid[1]);
+    this.pos_embed = token(Number(classToken) + Number(distilled) + grid[0] * grid[1]);
     this.patch_embed = new PatchEmbedding(inputs, width, patchSize, grid);
     const { embedNorm = placements[0]?.kind === "peri" } = options;
     this.norm_pre = embedNorm ? make(width) : undefined;
     const parts = { heads, norm: make, mlp: mlpFactory(mlp, hidden), bias: true, dropout: rate };
-    this.blocks = placements.map((here) => block(width, { ...parts, placement: here }));
+    const linear = () => simplifiedLinearAttention({ dim: width, heads, height: grid[0], width: grid[1] });
+    this.blocks = placements.map((here) =>
+      block(width, { ...parts, placement: here, ...(attention === "linear" && { attention: linear() }) }),
+    );
     this.norm = pool === "token" ? make(width) : undefined;
     this.fc_norm = pool === "mean" ? make(width) : undefined;
     this.head = classes > 0 ? new Linear(width, classes) : undefined;
@@ -139,12 +157,23 @@ export class ViT extends Module {
     const [B, T, width] = features.shape as [number, number, number];
     const token = (i: number) => features.slice({ axis: 1, start: i, end: i + 1 }).reshape([B, width]);
     if (this.fc_norm) {
-      const mean = this.fc_norm.apply(features.slice({ axis: 1, start: 1, end: T }).mean(1));
+      const mean = this.fc_norm.apply(features.slice({ axis: 1, start: this.cls_token ? 1 : 0, end: T }).mean(1));
       return [this.head ? this.head.apply(mean) : mean];
     }
     const heads = this.dist_token ? [this.head, this.head_dist] : [this.head];
     return heads.map((head, i) => (head ? head.apply(token(i)) : token(i)));
   }
+
+  /** Who reads its norms: see `foldNorms`. Throws where a norm stands on the stream. */
+  readers(): StreamReader[] {
+    const heads = (["head", "head_dist"] as const).filter((name) => this[name]);
+    const last = this.norm ? "norm" : "fc_norm";
+    const final = heads.length > 0 ? [{ norm: last, linears: heads }] : [];
+    return [...this.blocks.flatMap((layer, i) => readersOfBlock(`blocks.${i}`, layer)), ...final];
+  }
+
+  /** Its heads are tied to nothing. */
+  async untie(): Promise<void> {}
 
   /** timm's and Hugging Face's names; they have only Pre-LN. */
   layouts(): readonly Layout[] {

@@ -38,13 +38,17 @@ export interface ResidualStream {
   readonly dropout: number;
 }
 
-export interface StreamModel extends AnyModule {
+/** A model that says who reads its norms. */
+export interface ReadableStream extends AnyModule {
   /** Every norm whose output linear layers alone read, and those layers. Throws where a norm stands on the stream. */
   readers(): StreamReader[];
-  /** Throws where the stream is read or written in another way, with the reason. */
-  residualStream(): ResidualStream;
   /** Give a tied head a matrix of its own. */
   untie(): Promise<void>;
+}
+
+export interface StreamModel extends ReadableStream {
+  /** Throws where the stream is read or written in another way, with the reason. */
+  residualStream(): ResidualStream;
   /** A small input of the kind the model takes, to compare models on. */
   exampleInput(): NDArray;
 }
@@ -60,17 +64,21 @@ export function readersOfBlock(path: string, block: Block): StreamReader[] {
       "conversion",
       `${path} is "${placement.kind}": its norms stand on the stream, so the shortcut reads their gain too`,
     );
-  if (!(attention instanceof Attention))
-    fail("conversion", `${path}.self_attn is a ${attention.constructor.name}; expected Attention`);
+  const inputsOfAttention = inputsOf(attention);
+  if (!inputsOfAttention)
+    fail("conversion", `${path}.self_attn is a ${attention.constructor.name}, which does not say what reads its input`);
   if (!(mlp instanceof MLP || mlp instanceof GatedMLP))
     fail("conversion", `${path}.mlp is a ${mlp.constructor.name}; expected MLP or GatedMLP`);
   const inputsOfMlp = mlp instanceof MLP ? ["up_proj"] : ["gate_proj", "up_proj"];
   const reader = ({ input, scale = 1 }: SublayerNorms, sublayer: string, linears: readonly string[]): StreamReader[] =>
     input ? [{ norm: `${path}.${input}`, linears: linears.map((name) => `${path}.${sublayer}.${name}`), scale }] : [];
-  return [
-    ...reader(placement.attention, "self_attn", ["q_proj", "k_proj", "v_proj"]),
-    ...reader(placement.mlp, "mlp", inputsOfMlp),
-  ];
+  return [...reader(placement.attention, "self_attn", inputsOfAttention), ...reader(placement.mlp, "mlp", inputsOfMlp)];
+}
+
+/** Names of the linear layers that alone read a module's input, where it says so. */
+function inputsOf(module: object): readonly string[] | undefined {
+  if (module instanceof Attention) return ["q_proj", "k_proj", "v_proj"];
+  return "inputLinears" in module ? (module.inputLinears as readonly string[]) : undefined;
 }
 
 /** What writes to the stream in one Pre-LN block at `path`. Throws for other placements and for wrapped matrices. */
@@ -81,6 +89,8 @@ export function writersOfBlock(path: string, block: Block): StreamWriter[] {
       `${path} is "${block.placement.kind}": only in Pre-LN blocks does every reader start with a norm and the stream stay free of them`,
     );
   readersOfBlock(path, block); // refuses what is not plain
+  if (!(block.self_attn instanceof Attention))
+    fail("conversion", `${path}.self_attn is a ${block.self_attn.constructor.name}; expected Attention`);
   return ["self_attn.o_proj", "mlp.down_proj"].flatMap((name) => {
     const linear = valueAt(block, name) as AnyModule;
     requirePlain(`${path}.${name}`, linear);

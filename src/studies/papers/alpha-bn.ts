@@ -10,7 +10,7 @@ import { domainPictures, domainSetup, domainTraining } from "../domains.js";
 import { batchesOf, type ClassifierRun, compareClassifiers, type LabelledImages, pick } from "../image-lab.js";
 import { judge, paired } from "../judge.js";
 import { mean } from "../statistics.js";
-import { countVerdicts, type PaperStudy, type StudyContext } from "../study.js";
+import { countVerdicts, type PaperStudy, type StudyContext, twiceTheSeeds } from "../study.js";
 import type { LinesFigure, Section, Table } from "../study-report.js";
 
 export const study: PaperStudy = {
@@ -70,7 +70,7 @@ async function weightCurves(context: StudyContext, runs: readonly ClassifierRun[
     StreamName,
     number[][]
   >;
-  for (const [i, seed] of context.seeds.entries())
+  for (const [i, seed] of twiceTheSeeds(context).entries())
     for (const [name, { shift, batch, sorted }] of Object.entries(streams)) {
       const pictures = domainPictures(context, seed, shift);
       const set = batchesOf(sorted ? sortedByLabel(pictures) : pictures, batch);
@@ -131,7 +131,7 @@ async function adapt(context: StudyContext, runs: readonly ClassifierRun[]): Pro
     (typeof methods)[number],
     number[][]
   >;
-  for (const [i, seed] of context.seeds.entries()) {
+  for (const [i, seed] of twiceTheSeeds(context).entries()) {
     const sets = adaptedDomains.map((shift) => batchesOf(domainPictures(context, seed, shift), 8));
     const { model } = runs[i] as ClassifierRun;
     for (const method of methods) {

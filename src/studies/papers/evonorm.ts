@@ -34,7 +34,7 @@ import {
   shapeTask,
 } from "../image-lab.js";
 import { exact, judge, paired } from "../judge.js";
-import { countVerdicts, type PaperStudy, type StudyContext } from "../study.js";
+import { countVerdicts, type PaperStudy, type StudyContext, twiceTheSeeds } from "../study.js";
 import type { Section, Table } from "../study-report.js";
 import { lossCurves } from "../train-run.js";
 
@@ -118,8 +118,7 @@ const compareLayers = (context: StudyContext): Promise<LayerRuns> => {
   const names = Object.keys(layers) as LayerName[];
   const models = Object.fromEntries(names.map((name) => [name, (seed: number) => network(layers[name], seed)]));
   return compareClassifiers(context, models as Record<LayerName, (seed: number) => Module>, {
-    // A run takes a second: twice the seeds that were asked for.
-    seeds: context.quick ? context.seeds : Array.from({ length: 2 * context.seeds.length }, (_, i) => i),
+    seeds: twiceTheSeeds(context),
     task,
     steps: layerSteps(context),
     optimizer: (parameters, learningRate) => sgd(parameters, { learningRate, momentum: 0.9 }),

@@ -10,7 +10,7 @@ import {
 } from "../graph-clusters.js";
 import { judge, paired } from "../judge.js";
 import { mean } from "../statistics.js";
-import { countVerdicts, type PaperStudy } from "../study.js";
+import { countVerdicts, type PaperStudy, twiceTheSeeds } from "../study.js";
 import type { Fact, LinesFigure } from "../study-report.js";
 
 export type GraphRuns = Readonly<Record<GraphVariantName, readonly GraphRun[]>>;
@@ -25,9 +25,9 @@ export const study: PaperStudy = {
     "The paper's ZINC, CLUSTER and PATTERN are not part of this package; graphs here have 24 to 42 nodes in 3 communities, and models 4 layers of width 32 instead of 10 of width 80.",
     "Every run has 250 steps: a variant that is still learning then is judged as it stands.",
   ],
-  async run({ quick, seeds: asked, steps = quick ? 60 : graphScale.steps, signal, progress }) {
-    // Twice the seeds that were asked for: a run takes three seconds.
-    const seeds = quick ? asked : Array.from({ length: 2 * asked.length }, (_, i) => i);
+  async run(context) {
+    const { quick, steps = quick ? 60 : graphScale.steps, signal, progress } = context;
+    const seeds = twiceTheSeeds(context);
     const scale = { ...graphScale, steps };
     const runs = Object.fromEntries(names.map((name) => [name, [] as GraphRun[]])) as Record<
       GraphVariantName,

@@ -8,7 +8,7 @@ import { accuracyClaim, accuracyOf, batchesOf, type ClassifierRun, compareClassi
 import { imagesFigure } from "../images-figure.js";
 import { judge, paired } from "../judge.js";
 import { mean } from "../statistics.js";
-import { countVerdicts, type PaperStudy, type StudyContext } from "../study.js";
+import { countVerdicts, type PaperStudy, type StudyContext, twiceTheSeeds } from "../study.js";
 import type { Section } from "../study-report.js";
 import { lossCurves } from "../train-run.js";
 
@@ -51,7 +51,7 @@ type Shifted = Readonly<Record<Name, readonly (readonly number[])[]>>;
 
 async function testShifted(context: StudyContext, runs: Runs): Promise<Shifted> {
   const results = { BN: [], "IBN-a": [], "IBN-b": [] } as Record<Name, number[][]>;
-  for (const [i, seed] of context.seeds.entries()) {
+  for (const [i, seed] of twiceTheSeeds(context).entries()) {
     const sets = domains.map((shift) => batchesOf(domainPictures(context, seed, shift)));
     for (const name of names) {
       const accuracies: number[] = [];

@@ -18,7 +18,7 @@ import { relativeError } from "../golden/case.js";
 import { batchesOf, type LabelledImages, taskOf } from "../image-lab.js";
 import { exact, judge, logRatio, paired } from "../judge.js";
 import { mean } from "../statistics.js";
-import { countVerdicts, type PaperStudy, type StudyContext } from "../study.js";
+import { countVerdicts, type PaperStudy, type StudyContext, twiceTheSeeds } from "../study.js";
 import type { Section } from "../study-report.js";
 import { lossCurves, meanOver, outputsOf, type Trained, trainRun } from "../train-run.js";
 
@@ -43,7 +43,7 @@ export const study: PaperStudy = {
           label: "Training",
           value: `${stepsOf(context)} steps of 64, SGD at 0.05 with momentum 0.9, weight decay 5e-4, cosine`,
         },
-        { label: "Seeds", value: String(seedsOf(context).length) },
+        { label: "Seeds", value: String(twiceTheSeeds(context).length) },
       ],
       claims: claimsOf(runs),
       sections: [section(runs)],
@@ -53,10 +53,6 @@ export const study: PaperStudy = {
 
 const points = { train: 500, test: 4000, dimensions: 20, classes: 10, modes: 3 } as const;
 const stepsOf = ({ quick, steps = quick ? 300 : 1500 }: StudyContext): number => steps;
-/** A run takes a second: more seeds than were asked for. */
-const seedsOf = ({ seeds }: StudyContext): readonly number[] =>
-  seeds.length === 1 ? seeds : Array.from({ length: 2 * seeds.length }, (_, i) => i);
-
 /** Each class is three round clouds; as pictures of one row. */
 function clouds(count: number, seed: number, site: string): LabelledImages {
   const { dimensions: d, classes, modes } = points;
@@ -90,7 +86,7 @@ type Runs = Readonly<Record<Variant, readonly CompanderRun[]>>;
 
 async function trainAll(context: StudyContext): Promise<Runs> {
   const runs = Object.fromEntries(variants.map((name) => [name, []])) as unknown as Record<Variant, CompanderRun[]>;
-  for (const seed of seedsOf(context))
+  for (const seed of twiceTheSeeds(context))
     for (const variant of variants) {
       const title = `${variant}, seed ${seed}`;
       const run = await trainOne(context, variant, seed, title);
