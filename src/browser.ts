@@ -30,6 +30,7 @@ export {
   packFederated,
   unpackFederated,
 } from "./train/aggregate.js";
+export { type DirichletSplitOptions, dirichletSplit } from "./train/dirichlet-split.js";
 export {
   type FederatedAccuracy,
   type FederatedAlgorithm,

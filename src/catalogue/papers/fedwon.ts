@@ -21,18 +21,21 @@ export const fedwon = entry({
     "optim.adaptiveClip",
   ],
   when: "Several places that may not share their images, taken by different cameras or in different light, and one model that has to work in all of them and in new ones; also where only batches of one or two fit.",
-  example: `import { federated, images, nn, type Tensor } from "layerwise";
+  example: `import { federated, images, nn } from "layerwise";
 
-const client = (shift: "tint" | "dark") => {
-  const { images: x, labels: y } = images.shapeArrays(12, { size: 8, shift });
-  return { name: shift, train: { x, y }, test: { x, y } };
-};
+const [tinted, dark] = [
+  images.shapeArrays(12, { size: 8, shift: "tint" }),
+  images.shapeArrays(12, { size: 8, shift: "dark" }),
+];
 const model = nn.removeNorms(nn.cifarResNet({ depth: 8, width: 4, classes: 6 }));
 const rounds = federated({
   model,
-  loss: ({ x, y }) => nn.crossEntropy(model.apply(x as Tensor), y as Tensor),
-  accuracy: ({ x, y }) => model.apply(x as Tensor).argmax(-1).cast("int32").equal(y as Tensor).cast("float32").mean(),
-  clients: [client("tint"), client("dark")],
+  loss: ({ images, labels }) => nn.crossEntropy(model.apply(images), labels),
+  accuracy: ({ images, labels }) => model.apply(images).argmax(-1).cast("int32").equal(labels).cast("float32").mean(),
+  clients: [
+    { name: "tinted", train: tinted, test: tinted },
+    { name: "dark", train: dark, test: dark },
+  ],
   algorithm: "fedwon",
   rounds: 2,
   batchSize: 4,

@@ -9,7 +9,8 @@
  * the first one too. Not the same function as before: train it anew. `bake` makes plain convolutions for inference.
  *
  * Source: "FedWon: Triumphing Multi-domain Federated Learning Without Normalization", 2023. There is no public code: the
- * constants are those of normaliser-free networks, and no block of theirs replaces residual ones.
+ * constants are those of normaliser-free networks. Whether its residual networks have their blocks, too, is not known: here they
+keep their own, and `NormFreeResidual` is there for deep ones.
  */
 import { fail, NDArray, Variable } from "../../tensor/index.js";
 import { Conv1d, Conv2d, ConvTranspose2d } from "../convolution.js";
