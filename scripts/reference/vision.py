@@ -313,6 +313,79 @@ def bert(rng):
     return {**out, **with_gradients(model, words, rng, lambda n: "layer.1" not in n and "pooler" not in n and "seq_" not in n)}
 
 
+# DenseNet, by torchvision's names
+
+
+class IBN(nn.Module):
+    """The authors' layer for DenseNets: batch norm on the first channels, instance norm on the rest."""
+
+    def __init__(self, channels, ratio):
+        super().__init__()
+        self.half = int(channels * (1 - ratio))
+        self.BN = nn.BatchNorm2d(self.half)
+        self.IN = nn.InstanceNorm2d(channels - self.half, affine=True)
+
+    def forward(self, x):
+        return torch.cat([self.BN(x[:, : self.half]), self.IN(x[:, self.half :])], 1)
+
+
+class DenseLayer(nn.Module):
+    def __init__(self, inputs, growth, ibn):
+        super().__init__()
+        self.norm1 = IBN(inputs, 0.4) if ibn else nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, 4 * growth, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(4 * growth)
+        self.conv2 = nn.Conv2d(4 * growth, growth, 3, padding=1, bias=False)
+
+    def forward(self, x):
+        y = self.conv1(F.relu(self.norm1(x)))
+        return torch.cat([x, self.conv2(F.relu(self.norm2(y)))], 1)
+
+
+class SmallDenseNet(nn.Module):
+    def __init__(self, growth=4, layers=2, classes=5, ibn=()):
+        super().__init__()
+        width = 2 * growth
+        self.features = nn.Sequential()
+        self.features.add_module("conv0", nn.Conv2d(3, width, 3, padding=1, bias=False))
+        for s in range(3):
+            block = nn.Sequential()
+            for i in range(layers):
+                block.add_module(f"denselayer{i + 1}", DenseLayer(width + i * growth, growth, s in ibn and i % 3 == 0))
+            width += layers * growth
+            self.features.add_module(f"denseblock{s + 1}", block)
+            if s < 2:
+                between = nn.Sequential()
+                between.add_module("norm", nn.BatchNorm2d(width))
+                between.add_module("relu", nn.ReLU())
+                between.add_module("conv", nn.Conv2d(width, width // 2, 1, bias=False))
+                between.add_module("pool", nn.AvgPool2d(2, 2))
+                self.features.add_module(f"transition{s + 1}", between)
+                width //= 2
+        self.features.add_module("norm5", nn.BatchNorm2d(width))
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, x):
+        return self.classifier(F.relu(self.features(x)).mean((2, 3)))
+
+
+@case
+def densenet(rng):
+    model = filled(SmallDenseNet(), rng).eval()
+    x = rounded(rng, 2, 3, 8, 8)
+    y = model(x)
+    out = {**weights_of(model), "x.image": x, "y.logits": y}
+    out.update(with_gradients(model, y, rng, lambda n: "denseblock1" in n or "transition2" in n or "norm5" in n))
+    return {**out, "t.logits": model.train()(x)}
+
+
+@case
+def densenet_ibn_a(rng):
+    model = filled(SmallDenseNet(layers=1, ibn=(0, 1)), rng).eval()
+    x = rounded(rng, 2, 3, 8, 8)
+    return {**weights_of(model), "x.image": x, "y.logits": model(x)}
+
+
 def main():
     torch.set_num_threads(1)
     FOLDER.mkdir(parents=True, exist_ok=True)

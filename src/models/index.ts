@@ -27,8 +27,10 @@ export {
   recurrentLM,
   resetRecurrentLM,
 } from "./recurrent-lm.js";
+export * from "./vision/densenet.js";
 export * from "./vision/inpainting.js";
 export * from "./vision/nfnet.js";
+export type { IBNVariant } from "./vision/ibn-variant.js";
 export { PatchEmbedding, resizePositions } from "./vision/patch-embedding.js";
 export * from "./vision/residual-blocks.js";
 export * from "./vision/resnet.js";

@@ -19,17 +19,8 @@ import {
   normFactory,
 } from "../../nn/index.js";
 import { fail, NDArray, type Tensor, Variable } from "../../tensor/index.js";
+import { type IBNVariant, variantsOf } from "./ibn-variant.js";
 import { BasicBlock, Bottleneck, normAct, type ResidualBlockOptions } from "./residual-blocks.js";
-
-/**
- * Where a residual block has instance norms: "a" after its first convolution (with batch norm, half and half), "b" after the
- * addition of the stage's last block. The general form says it per position; c ({afterAdd: "ibn"}) and d ({last: "ibn"}) of
- * the paper's ablation are our reading, the authors' code has only a and b.
- */
-export type IBNVariant =
-  | "a"
-  | "b"
-  | { readonly first?: "ibn"; readonly last?: "ibn"; readonly afterAdd?: "in" | "ibn" };
 
 export interface ResNetOptions {
   readonly classes?: number;
@@ -71,7 +62,7 @@ export class ResNet extends Module {
   constructor(plan: Plan) {
     super();
     const { block, stages, stem, classes = 1000, inputs = 3, norm = "batch", act = (x) => x.relu() } = plan;
-    const variants = variantsOf(plan.ibn, stages.length);
+    const variants = variantsOf("resnet", plan.ibn, stages.length);
     const make = normFactory(norm);
     this.conv1 = new Conv2d(inputs, stem.width, stem.kernel, {
       stride: stem.stride,
@@ -113,19 +104,6 @@ export class ResNet extends Module {
   chains(): readonly (readonly AnyModule[])[] {
     return [[this.conv1, this.bn1]];
   }
-}
-
-function variantsOf(ibn: ResNetOptions["ibn"], stages: number): readonly (IBNVariant | undefined)[] {
-  if (ibn === undefined) return Array.from({ length: stages }, () => undefined);
-  if (ibn === "a" || ibn === "b")
-    return Array.from({ length: stages }, (_, s) => (s < (ibn === "a" ? stages - 1 : stages - 2) ? ibn : undefined));
-  if (typeof ibn === "string")
-    return fail("argument", `resnet: there is no IBN variant "${ibn as string}"; use "a", "b" or one entry per stage`);
-  if (ibn.length !== stages) fail("argument", `resnet: ibn has ${ibn.length} entries for ${stages} stages`);
-  for (const variant of ibn)
-    if (typeof variant === "string" && variant !== "a" && variant !== "b")
-      fail("argument", `resnet: there is no IBN variant "${variant as string}"; use "a", "b" or e.g. { first: "ibn" }`);
-  return ibn;
 }
 
 function residualOptions(
