@@ -28,9 +28,9 @@ export {
   resetRecurrentLM,
 } from "./recurrent-lm.js";
 export * from "./vision/densenet.js";
+export type { IBNVariant } from "./vision/ibn-variant.js";
 export * from "./vision/inpainting.js";
 export * from "./vision/nfnet.js";
-export type { IBNVariant } from "./vision/ibn-variant.js";
 export { PatchEmbedding, resizePositions } from "./vision/patch-embedding.js";
 export * from "./vision/residual-blocks.js";
 export * from "./vision/resnet.js";

@@ -66,7 +66,10 @@ export function readersOfBlock(path: string, block: Block): StreamReader[] {
     );
   const inputsOfAttention = inputsOf(attention);
   if (!inputsOfAttention)
-    fail("conversion", `${path}.self_attn is a ${attention.constructor.name}; expected Attention, or a module that names its inputLinears`);
+    fail(
+      "conversion",
+      `${path}.self_attn is a ${attention.constructor.name}; expected Attention, or a module that names its inputLinears`,
+    );
   if (!(mlp instanceof MLP || mlp instanceof GatedMLP))
     fail("conversion", `${path}.mlp is a ${mlp.constructor.name}; expected MLP or GatedMLP`);
   const inputsOfMlp = mlp instanceof MLP ? ["up_proj"] : ["gate_proj", "up_proj"];
