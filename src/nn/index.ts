@@ -18,7 +18,6 @@ export * from "./module.js";
 export { type RemoveNormsOptions, removeNorms } from "./norm/fedwon.js";
 export * from "./norm/index.js";
 export { swapNorms } from "./norm/swap.js";
-export * from "./norm-free-residual.js";
 export { type Observation, observe } from "./observe.js";
 export * from "./parametrization.js";
 export { foldInputNorms, foldNormScale } from "./placement/fold.js";

@@ -1,11 +1,13 @@
 import { describe, expect, it } from "vitest";
 import {
   aggregate,
+  compile,
   type FederatedClient,
   type FederatedOptions,
   type FederatedRound,
   type FederatedState,
   federated,
+  inference,
   NDArray,
   nn,
   normalArray,
@@ -229,6 +231,37 @@ describe("the algorithms", () => {
     expect([...(own.local.get("a")?.keys() ?? [])].every((path) => path.startsWith("1."))).toBe(true);
     expect(plain(own.local.get("a") as never)).not.toEqual(plain(own.local.get("c") as never));
     expect(plain(own.server)["0.weight"]).not.toEqual(start["0.weight"]);
+  });
+
+  it("fedbn is evaluated with each client's own batch norms, elsewhere with the first ones", async () => {
+    const model = network("batch");
+    const [round] = (await run(training(model, { algorithm: "fedbn", rounds: 1 }))) as [FederatedRound];
+    const accuracyOf = async (values: ReadonlyMap<string, NDArray>, { x, y }: FederatedClient["train"]) => {
+      model.loadStateDict(values);
+      const program = compile(({ x }) => ({ y: inference(() => model.apply(x as Tensor)) }));
+      const logits = (await program({ x: x as NDArray })).y as NDArray;
+      const right = (y as NDArray)
+        .toNumbers()
+        .filter((label, i) => label === (logits.at(2 * i + 1) > logits.at(2 * i) ? 1 : 0));
+      return right.length / (y as NDArray).size;
+    };
+    const { server, local } = round.state;
+    const found = await round.evaluate();
+    for (const { name, test = {} } of clients)
+      expect(found.clients.get(name)).toBeCloseTo(
+        await accuracyOf(new Map([...server, ...(local.get(name) ?? [])]), test),
+        6,
+      );
+    const unseen = samples(130, 3);
+    const elsewhere = await round.evaluate([{ name: "unseen", test: unseen }]);
+    expect(elsewhere.mean).toBeCloseTo(await accuracyOf(server, unseen), 6);
+    await expect(round.evaluate([])).rejects.toThrow(/no client has test data/);
+  });
+
+  it("take a learning rate for each round", async () => {
+    const rounds = await run(training(network(), { learningRate: (round) => (round === 0 ? 0.1 : 0) }));
+    const constant = await run(training(network(), { rounds: 1 }));
+    expect(plain(lastState(rounds).server)).toEqual(plain(lastState(constant).server));
   });
 
   it("fedprox stays closer to the server; with μ = 0 it is fedavg, and its first step is", async () => {

@@ -10,7 +10,7 @@
  *
  * Source: "FedWon: Triumphing Multi-domain Federated Learning Without Normalization", 2023. There is no public code: the
  * constants are those of normaliser-free networks. Whether its residual networks have their blocks, too, is not known: here they
-keep their own, and `NormFreeResidual` is there for deep ones.
+keep their own; `NormFreeBlock` is the other one, for deep networks.
  */
 import { fail, NDArray, Variable } from "../../tensor/index.js";
 import { Conv1d, Conv2d, ConvTranspose2d } from "../convolution.js";
