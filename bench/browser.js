@@ -7,9 +7,12 @@ import { build } from "esbuild";
 import { chromium as driver } from "playwright-core";
 
 const root = join(import.meta.dirname, "..");
-const chromium = [process.env.CHROMIUM_PATH, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(
-  (path) => path && existsSync(path),
-);
+const chromium = [
+  process.env.CHROMIUM_PATH,
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+].find((path) => path && existsSync(path));
 
 const ours = (size) => `
   import { compile, inference, nn, normalArray, setWasmPaths } from "layerwise";
@@ -49,7 +52,6 @@ async function bundled(contents, resolveDir, alias = {}) {
   const { outputFiles } = await build({
     stdin: { contents, resolveDir, loader: "js" },
     ...{ bundle: true, format: "esm", platform: "browser", target: "es2022", write: false, logLevel: "error", alias },
-    conditions: ["browser"],
   });
   return outputFiles[0].text;
 }
@@ -58,7 +60,10 @@ async function bundled(contents, resolveDir, alias = {}) {
 export async function openPage(tfjs, size) {
   if (!chromium) return undefined;
   const scripts = {
-    ours: await bundled(ours(size), root),
+    ours: await bundled(ours(size), root, {
+      layerwise: join(root, "dist/browser.js"),
+      "#host": join(root, "dist/runtime/host-browser.js"),
+    }),
     theirs: await bundled(theirs(size), tfjs),
   };
   const folders = {

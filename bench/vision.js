@@ -139,7 +139,10 @@ function tensorflow(cache) {
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, "package.json"), '{ "private": true, "type": "module" }\n');
     const packages = ["@tensorflow/tfjs@4.22.0", "@tensorflow/tfjs-backend-wasm@4.22.0"];
-    const result = spawnSync("npm", ["install", "--no-audit", "--no-fund", ...packages], { cwd: folder, encoding: "utf8" });
+    const result = spawnSync("npm", ["install", "--no-audit", "--no-fund", ...packages], {
+      cwd: folder,
+      encoding: "utf8",
+    });
     if (result.status !== 0) return { problem: "npm could not install it" };
   }
   return { folder };
@@ -178,7 +181,7 @@ export async function visionBench({ rounds, threads, cache, python }) {
     for (const name of names) theirs[name].push(...(peer?.stepMilliseconds[name] ?? []));
   }
   const tf = tensorflow(cache);
-  const tfSteps = tf.folder ? tensorflowSteps(tf.folder, 2) : undefined;
+  const tfSteps = tf.folder ? tensorflowSteps(tf.folder, 1) : undefined;
   if (tfSteps)
     for (const name of names) {
       const step = stepOf(name, sizes[name], sizes[name].small);
@@ -220,7 +223,11 @@ async function browserBench(folder, rounds) {
     start: median(list.map(({ start }) => start)),
     answer: median(list.flatMap(({ times }) => times)),
   });
-  return { title: "ResNet-20, 8 images of 32 × 32, inference", ours: summary(results.ours), theirs: summary(results.theirs) };
+  return {
+    title: "ResNet-20, 8 images of 32 × 32, inference",
+    ours: summary(results.ours),
+    theirs: summary(results.theirs),
+  };
 }
 
 export function visionLines({ pytorch: version, tensorflow: tf, steps, browser }) {

@@ -34,11 +34,21 @@ export function tasks(tf) {
   }
 
   function residual(inputs, outputs, stride) {
-    const [c1, b1, c2, b2] = [conv(inputs, outputs, 3, stride), batchNorm(outputs), conv(outputs, outputs, 3, 1), batchNorm(outputs)];
+    const [c1, b1, c2, b2] = [
+      conv(inputs, outputs, 3, stride),
+      batchNorm(outputs),
+      conv(outputs, outputs, 3, 1),
+      batchNorm(outputs),
+    ];
     const shortcut = stride !== 1 || inputs !== outputs ? [conv(inputs, outputs, 1, stride), batchNorm(outputs)] : [];
     return (x) => {
       const branch = b2(c2(tf.relu(b1(c1(x)))));
-      return tf.relu(tf.add(branch, shortcut.reduce((y, layer) => layer(y), x)));
+      return tf.relu(
+        tf.add(
+          branch,
+          shortcut.reduce((y, layer) => layer(y), x),
+        ),
+      );
     };
   }
 
@@ -67,7 +77,13 @@ export function tasks(tf) {
   }
 
   function transformerBlock(width, heads, hidden, norm) {
-    const [n1, n2, mix, up, down] = [norm(width), norm(width), attention(width, heads), dense(width, hidden), dense(hidden, width)];
+    const [n1, n2, mix, up, down] = [
+      norm(width),
+      norm(width),
+      attention(width, heads),
+      dense(width, hidden),
+      dense(hidden, width),
+    ];
     const gelu = (x) => tf.mul(tf.mul(x, 0.5), tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1));
     return (x, mask) => {
       const y = tf.add(x, mix(n1(x), mask));
@@ -108,10 +124,18 @@ export function tasks(tf) {
       const isGraph = name === "graph";
       const x = tf.randomNormal(isGraph ? [batch, size.nodes, 16] : [batch, size.size, size.size, 3]);
       const mask = isGraph
-        ? tf.tidy(() => tf.mul(tf.cast(tf.less(tf.randomUniform([batch, 1, size.nodes, size.nodes]), 0.7), "float32"), -1e9))
+        ? tf.tidy(() =>
+            tf.mul(tf.cast(tf.less(tf.randomUniform([batch, 1, size.nodes, size.nodes]), 0.7), "float32"), -1e9),
+          )
         : undefined;
       const count = isGraph ? batch * size.nodes : batch;
-      const labels = tf.oneHot(tf.tensor1d(Array.from({ length: count }, (_, i) => i % size.classes), "int32"), size.classes);
+      const labels = tf.oneHot(
+        tf.tensor1d(
+          Array.from({ length: count }, (_, i) => i % size.classes),
+          "int32",
+        ),
+        size.classes,
+      );
       const optimizer = tf.train.adam(1e-4);
       const times = [];
       for (let i = 0; i <= steps; i++) {
