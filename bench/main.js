@@ -3,7 +3,10 @@
  * The GPT training step against PyTorch (where `python3` has it) and against this machine's own matrix product, and
  * decoding (decode.js), as ratios in one run: all sides take turns, so that a machine that slows down slows down for all.
  *
- *   npm run bench -- [--only step|decode] [--rounds 3] [--steps 8] [--threads N] [--json file]
+ *   npm run bench -- [--only step|decode|vision|norms] [--rounds 3] [--steps 8] [--threads N] [--json file]
+ *
+ * `vision` (vision.js) is networks on images and graphs against PyTorch and TensorFlow.js, in Node and Chromium; `norms`
+ * (norms.js) what each norm costs, and what folding saves.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
@@ -14,6 +17,8 @@ import { parseArgs } from "node:util";
 import { compile, defaultBackend, grad, NDArray, nn, optim } from "../dist/index.js";
 import { matmulRate } from "../dist/train/matmul-rate.js";
 import { decodeBench, decodeLines } from "./decode.js";
+import { normBench, normLines } from "./norms.js";
+import { visionBench, visionLines } from "./vision.js";
 
 const { values: options } = parseArgs({
   options: {
@@ -26,8 +31,10 @@ const { values: options } = parseArgs({
 });
 const [rounds, steps] = [Number(options.rounds), Number(options.steps)];
 if (options.threads) process.env.LAYERWISE_THREADS = options.threads;
-if (options.only !== undefined && !["step", "decode"].includes(options.only))
-  throw new Error(`--only: expected step or decode, got ${options.only}`);
+const parts = ["step", "decode", "vision", "norms"];
+if (options.only !== undefined && !parts.includes(options.only))
+  throw new Error(`--only: expected one of ${parts.join(", ")}, got ${options.only}`);
+const wants = (part) => options.only === undefined || options.only === part;
 const here = fileURLToPath(new URL(".", import.meta.url));
 const cache = fileURLToPath(new URL("../.bench", import.meta.url));
 
@@ -135,23 +142,20 @@ const about = {
   node: process.versions.node,
 };
 process.stdout.write(`${about.machine}; Node ${about.node}, ${about.engine}\n\n`);
-const step = options.only === "decode" ? undefined : await stepBench();
+const step = wants("step") ? await stepBench() : undefined;
 if (step) process.stdout.write(`${step.lines.join("\n")}\n\n`);
 const blas = python && openBlas();
-const decode =
-  options.only === "step"
-    ? undefined
-    : await decodeBench({
-        rounds,
-        threads,
-        cache,
-        python: python && { path: python, env: { ...process.env, ...(blas && { LD_LIBRARY_PATH: blas }) } },
-      });
-if (decode) process.stdout.write(`${decodeLines(decode).join("\n")}\n`);
+const peer = python && { path: python, env: { ...process.env, ...(blas && { LD_LIBRARY_PATH: blas }) } };
+const decode = wants("decode") ? await decodeBench({ rounds, threads, cache, python: peer }) : undefined;
+if (decode) process.stdout.write(`${decodeLines(decode).join("\n")}\n\n`);
+const vision = wants("vision") ? await visionBench({ rounds, threads, cache, python: peer }) : undefined;
+if (vision) process.stdout.write(`${visionLines(vision).join("\n")}\n\n`);
+const norms = wants("norms") ? await normBench({ rounds: 5 * rounds }) : undefined;
+if (norms) process.stdout.write(`${normLines(norms).join("\n")}\n`);
 mkdirSync(cache, { recursive: true });
 writeFileSync(
   options.json ?? join(cache, "bench.json"),
-  `${JSON.stringify({ ...about, ...step?.result, ...(decode && { decode }) }, null, 2)}\n`,
+  `${JSON.stringify({ ...about, ...step?.result, ...(decode && { decode }), ...(vision && { vision }), ...(norms && { norms }) }, null, 2)}\n`,
 );
 
 async function stepBench() {
