@@ -386,6 +386,68 @@ def densenet_ibn_a(rng):
     return {**weights_of(model), "x.image": x, "y.logits": model(x)}
 
 
+# ResNet, by torchvision's names; with squeeze-and-excitation by timm's
+
+
+class TimmSE(nn.Module):
+    def __init__(self, channels, reduction):
+        super().__init__()
+        self.fc1 = nn.Conv2d(channels, channels // reduction, 1)
+        self.fc2 = nn.Conv2d(channels // reduction, channels, 1)
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.fc2(F.relu(self.fc1(x.mean((2, 3), keepdim=True)))))
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, inputs, planes, stride, squeeze):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, planes, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        if squeeze:
+            self.se = TimmSE(planes, squeeze)
+        if stride > 1 or inputs != planes:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, planes, 1, stride, bias=False), nn.BatchNorm2d(planes))
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        if hasattr(self, "se"):
+            y = self.se(y)
+        return F.relu(y + (self.downsample(x) if hasattr(self, "downsample") else x))
+
+
+class SmallResNet(nn.Module):
+    def __init__(self, width=4, classes=5, squeeze=None):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.layer1 = nn.Sequential(ResidualBlock(width, width, 1, squeeze))
+        self.layer2 = nn.Sequential(ResidualBlock(width, 2 * width, 2, squeeze))
+        self.layer3 = nn.Sequential(ResidualBlock(2 * width, 4 * width, 2, squeeze))
+        self.fc = nn.Linear(4 * width, classes)
+
+    def forward(self, x):
+        x = F.relu(self.bn1(self.conv1(x)))
+        return self.fc(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
+
+
+@case
+def resnet(rng):
+    model = filled(SmallResNet(), rng).eval()
+    x = rounded(rng, 2, 3, 8, 8)
+    counters = {f"w.{k}": v for k, v in model.state_dict().items() if "num_batches" in k}
+    return {**weights_of(model), **counters, "x.image": x, "y.logits": model(x)}
+
+
+@case
+def resnet_timm_se(rng):
+    model = filled(SmallResNet(width=2, squeeze=2), rng).eval()
+    x = rounded(rng, 2, 3, 8, 8)
+    return {**weights_of(model), "x.image": x, "y.logits": model(x)}
+
+
 def main():
     torch.set_num_threads(1)
     FOLDER.mkdir(parents=True, exist_ok=True)

@@ -71,7 +71,7 @@ abstract class Convolution<Options extends ConvLayerOptions> extends Weighted {
       );
     const y = this.convolve(x, this.used());
     return this.bias
-      ? y.add(this.bias.reshape([1, this.outputs, ...Array.from({ length: this.spatial }, () => 1)]))
+      ? y.add(this.bias.reshape([1, this.bias.size, ...Array.from({ length: this.spatial }, () => 1)]))
       : y;
   }
 

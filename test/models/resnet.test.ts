@@ -1,6 +1,21 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { compile, NDArray, nn, philoxNormal, type Tensor, training } from "../../src/index.js";
+import {
+  compile,
+  loadSafetensors,
+  NDArray,
+  nn,
+  philoxNormal,
+  readSafetensors,
+  saveSafetensors,
+  type Tensor,
+  training,
+  writeSafetensors,
+} from "../../src/index.js";
 import { relativeError } from "../../src/studies/golden/case.js";
+import { modelCase, trainSteps } from "../support/model-case.js";
 
 const image = (shape: number[]): NDArray =>
   new NDArray(
@@ -74,6 +89,43 @@ describe("residual networks", () => {
       ).toBe(left > 0);
       const x = image([2, 3, 8, 8]);
       expect(relativeError(await outputOf(folded, x), await outputOf(model, x))).toBeLessThan(1e-5);
+    }
+  });
+
+  it.each(nn.normKinds)("trains with %s norm", async (norm) => {
+    const model = nn.cifarResNet({ depth: 8, width: 8, norm, classes: 3 });
+    const { losses, moved } = await trainSteps(model, { x: image([3, 3, 8, 8]) }, ({ x }) => model.apply(x as Tensor));
+    expect([losses.every(Number.isFinite), moved]).toEqual([true, true]);
+  });
+
+  it.each([
+    ["resnet", { width: 4 }],
+    ["resnet_timm_se", { width: 2, squeeze: 2, squeezeBias: true }],
+  ] as const)("%s: a public file gives the reference's logits, and is written again", async (name, options) => {
+    const { weights, get } = await modelCase(name);
+    const folder = mkdtempSync(join(tmpdir(), "layerwise-resnet-"));
+    try {
+      const path = join(folder, "model.safetensors");
+      await writeSafetensors(path, weights);
+      const model = nn.cifarResNet({ depth: 8, classes: 5, ...options });
+      await loadSafetensors(model, path);
+      expect(relativeError(await outputOf(model, get("x.image")), get("y.logits").toNumbers())).toBeLessThan(1e-5);
+      await saveSafetensors(model, path, { layout: "timm" });
+      const { tensors } = await readSafetensors(path);
+      const counted = [...weights].filter(([key]) => !key.endsWith("num_batches_tracked"));
+      expect([...tensors.keys()].sort()).toEqual(counted.map(([key]) => key).sort());
+      for (const [key, value] of counted)
+        expect(tensors.get(key)).toMatchObject({ shape: value.shape, data: value.data });
+      const other = nn.cifarResNet({ depth: 14, classes: 5, ...options });
+      await expect(loadSafetensors(other, path)).rejects.toThrow(/misses layer1\.1\.conv1\.weight, .* and \d+ more/);
+      await expect(
+        loadSafetensors(nn.cifarResNet({ depth: 8, classes: 5, ...options, width: 8 }), path),
+      ).rejects.toThrow("the model asks for");
+      await expect(saveSafetensors(model, path, { layout: "keras" })).rejects.toThrow(
+        'has no layout "keras"; it has layerwise, timm',
+      );
+    } finally {
+      rmSync(folder, { recursive: true });
     }
   });
 

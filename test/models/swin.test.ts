@@ -3,6 +3,7 @@ import { readSafetensors } from "../../src/data/safetensors-file.js";
 import { compile, grad, inference, NDArray, nn, normalArray, type Tensor, tensor, training } from "../../src/index.js";
 import { relativeError } from "../../src/studies/golden/case.js";
 import { goldenPath } from "../support/golden.js";
+import { sourceOf } from "../support/model-case.js";
 
 const { tensors } = await readSafetensors(goldenPath("models/swin.safetensors"));
 const below = (prefix: string) =>
@@ -40,6 +41,29 @@ describe("Swin", () => {
 
   it("gives the reference's numbers and gradients, shifted windows and all, by the authors' names", async () => {
     await compare(nn.swin(tiny), "swin");
+  });
+
+  it("reads the authors' files with their masks, and timm's, and writes both", async () => {
+    const authors = below("swin.p.");
+    const timm = new Map(
+      [...authors].map(([name, value]) => [
+        name.replace("layers.0.downsample", "layers.1.downsample").replace(/^head\./, "head.fc."),
+        value,
+      ]),
+    );
+    const mask = ["layers.0.blocks.1.attn_mask", NDArray.zeros([1])] as const;
+    for (const [layout, file] of [
+      ["microsoft", new Map([...authors, mask])],
+      ["timm", timm],
+    ] as const) {
+      const model = nn.swin(tiny);
+      await nn.loadNamed(model, sourceOf(file));
+      for (const [path, value] of await model.stateDict()) expect(value.data).toEqual(authors.get(path)?.data);
+      const names = [...nn.namedWeights(model, layout).keys()];
+      expect(names.sort()).toEqual([...file.keys()].filter((name) => name !== mask[0]).sort());
+    }
+    const more = new Map([...timm, ["layers.2.norm.weight", NDArray.zeros([1])] as const]);
+    await expect(nn.loadNamed(nn.swin(tiny), sourceOf(more))).rejects.toThrow("has layers.2.norm.weight");
   });
 
   it.each(nn.normKinds)("takes the norm %s, and trains a step with it", async (norm) => {

@@ -130,6 +130,51 @@ describe("vision transformers", () => {
     },
   );
 
+  it.each([
+    ["a class token", {}],
+    ["two tokens", { distilled: true }],
+    ["a norm on the embeddings", { embedNorm: true }],
+  ] as const)("becomes Pre-RMSNorm and Pre-CRMSNorm, with %s", async (_, options) => {
+    const { weights } = await modelCase("vit");
+    const model = nn.vit({ ...big, ...options });
+    await nn.loadNamed(model, sourceOf(weights), {
+      skip: ["dist_token", "head_dist.*", "norm*.*", "pos_embed"],
+    });
+    for (const convert of [nn.toPreRMSNorm, nn.toPreCRMSNorm]) {
+      const { report } = await convert(model);
+      expect(report.difference?.relative).toBeLessThan(1e-5);
+    }
+  });
+
+  it("is not converted where the mean of the stream is seen", async () => {
+    await expect(nn.toPreRMSNorm(nn.vit({ ...small, pool: "mean" }))).rejects.toThrow("does not read the stream");
+    class Peeking extends nn.ViT {
+      override embed(x: Tensor): Tensor {
+        return super.embed(x).add(this.pos_embed.square());
+      }
+    }
+    await expect(nn.toPreRMSNorm(new Peeking(small))).rejects.toThrow("writes to the residual stream");
+  });
+
+  it("folds batch norms into what reads them", async () => {
+    const model = nn.vit({ ...small, layers: 2, classes: 3, norm: "batch" });
+    const x = image(3, 3, 12, 12);
+    await trainSteps(model, { image: x }, apply(model), 5);
+    const { model: folded, folded: gone } = await nn.foldNorms(model);
+    expect(gone).toEqual([
+      "blocks.0.input_layernorm",
+      "blocks.0.post_attention_layernorm",
+      "blocks.1.input_layernorm",
+      "blocks.1.post_attention_layernorm",
+      "norm",
+    ]);
+    const share = (given: Record<string, Tensor>) => {
+      const [a, b] = [apply(folded)(given), apply(model)(given)];
+      return a.sub(b).abs().max().div(b.abs().max());
+    };
+    expect(await errorOf({ image: x }, share, nothing)).toBeLessThan(1e-5);
+  });
+
   it("gives the answers of both heads to learn from a teacher", async () => {
     const model = nn.vit({ ...small, distilled: true });
     const x = image(2, 3, 12, 12);

@@ -55,7 +55,7 @@ export async function loadNamed(model: AnyModule, source: WeightSource, options:
   const names = [...source.tensors.keys()].filter((name) => !isSkipped(name));
   const layouts = layoutsOf(model);
   const plans = layouts.map((layout) => planOf(layout, names, variables, isSkipped));
-  const plan = plans.reduce((best, other) => (other.steps.length > best.steps.length ? other : best));
+  const plan = plans.reduce((best, other) => (fit(other) > fit(best) ? other : best));
   const given = new Set(plan.steps.flatMap(({ found }) => found.ours));
   const missing = [...variables.keys()].filter((path) => !given.has(path));
   const problems = [
@@ -69,6 +69,9 @@ export async function loadNamed(model: AnyModule, source: WeightSource, options:
     );
   await readInto(variables, plan.steps, source, where);
 }
+
+/** Names that have a place; of two alike the one with fewer that have none. */
+const fit = ({ steps, unexpected }: Plan): number => steps.length - unexpected.length / (unexpected.length + 1);
 
 function planOf(
   layout: Layout,

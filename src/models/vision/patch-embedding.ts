@@ -43,7 +43,7 @@ export class PatchEmbedding extends Module {
         `patch embedding: expected [batch, ${expected.join(", ")}], got ${formatShape(x.shape)}; resize the images or build the model with their size`,
       );
     const y = this.proj.apply(x);
-    const tokens = y.reshape([x.dim(0), this.proj.outputs, this.grid[0] * this.grid[1]]).transpose([0, 2, 1]);
+    const tokens = y.reshape([x.dim(0), y.dim(1), this.grid[0] * this.grid[1]]).transpose([0, 2, 1]);
     return this.norm ? this.norm.apply(tokens) : tokens;
   }
 }

@@ -31,6 +31,8 @@ export interface ResidualBlockOptions {
   readonly act?: (x: Tensor) => Tensor;
   /** Squeeze-and-excitation with this reduction (default: none). */
   readonly squeeze?: number | undefined;
+  /** Biases of squeeze-and-excitation (timm's have them; default false). */
+  readonly squeezeBias?: boolean;
   /** Groups of the 3 × 3 convolution, and the width of one group at 64 channels (ResNeXt: 32 groups of 4). */
   readonly groups?: number;
   readonly baseWidth?: number;
@@ -61,12 +63,21 @@ export class BasicBlock extends Module {
 
   constructor(inputs: number, planes: number, options: ResidualBlockOptions) {
     super();
-    const { stride = 1, norm, norm1 = norm, lastNorm = norm, afterAdd, act = relu, squeeze } = options;
+    const {
+      stride = 1,
+      norm,
+      norm1 = norm,
+      lastNorm = norm,
+      afterAdd,
+      act = relu,
+      squeeze,
+      squeezeBias: bias = false,
+    } = options;
     this.conv1 = new Conv2d(inputs, planes, 3, { stride, padding: 1, bias: false });
     this.bn1 = norm1(planes, 1);
     this.conv2 = new Conv2d(planes, planes, 3, { padding: 1, bias: false });
     this.bn2 = bare(lastNorm(planes, 1));
-    this.se = squeeze === undefined ? undefined : new SqueezeExcitation(planes, squeeze);
+    this.se = squeeze === undefined ? undefined : new SqueezeExcitation(planes, squeeze, { bias });
     this.IN = afterAdd?.(planes, 1);
     this.downsample = shortcut(inputs, planes, options);
     this.act = act;
@@ -101,7 +112,7 @@ export class Bottleneck extends Module {
   constructor(inputs: number, planes: number, options: ResidualBlockOptions) {
     super();
     const { stride = 1, norm, norm1 = norm, lastNorm = norm, afterAdd, act = relu } = options;
-    const { squeeze, groups = 1, baseWidth = 64 } = options;
+    const { squeeze, squeezeBias: bias = false, groups = 1, baseWidth = 64 } = options;
     const [width, outputs] = [Math.floor((planes * baseWidth) / 64) * groups, planes * Bottleneck.expansion];
     this.conv1 = new Conv2d(inputs, width, 1, { bias: false });
     this.bn1 = norm1(width, 1);
@@ -109,7 +120,7 @@ export class Bottleneck extends Module {
     this.bn2 = norm(width, 1);
     this.conv3 = new Conv2d(width, outputs, 1, { bias: false });
     this.bn3 = bare(lastNorm(outputs, 1));
-    this.se = squeeze === undefined ? undefined : new SqueezeExcitation(outputs, squeeze);
+    this.se = squeeze === undefined ? undefined : new SqueezeExcitation(outputs, squeeze, { bias });
     this.IN = afterAdd?.(outputs, 1);
     this.downsample = shortcut(inputs, outputs, options);
     this.act = act;
@@ -139,19 +150,20 @@ function joined({ downsample, IN, act }: End, x: Tensor, branch: Tensor): Tensor
 }
 
 /**
- * Weighs channels by what they say together: y = x ⊙ σ(W₂ relu(W₁ mean(x))), no biases, as in IBN-Net's SE-ResNets.
+ * Weighs channels by what they say together: y = x ⊙ σ(W₂ relu(W₁ mean(x))), by default without biases, as in
+ * IBN-Net's SE-ResNets.
  * Source: "Squeeze-and-Excitation Networks", 2017.
  */
 export class SqueezeExcitation extends Module {
   readonly fc: Sequential;
 
-  constructor(channels: number, reduction = 16) {
+  constructor(channels: number, reduction = 16, { bias = false }: { readonly bias?: boolean } = {}) {
     super();
     const hidden = Math.max(1, Math.floor(channels / reduction));
     this.fc = new Sequential(
-      new Linear(channels, hidden, { bias: false }),
+      new Linear(channels, hidden, { bias }),
       new ReLU(),
-      new Linear(hidden, channels, { bias: false }),
+      new Linear(hidden, channels, { bias }),
     );
   }
 

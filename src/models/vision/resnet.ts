@@ -1,5 +1,5 @@
 /**
- * Residual networks with torchvision's names, so that their public checkpoints load: ResNet-18/34/50/101/152, ResNeXt,
+ * Residual networks with torchvision's names, so that their public checkpoints load (`loadSafetensors`): ResNet-18/34/50/101/152, ResNeXt,
  * SE-ResNet, their IBN forms, and the small ones for 32 × 32 images (depth 6 D + 2).
  *
  * Sources: "Deep Residual Learning for Image Recognition", 2015; "Aggregated Residual Transformations for Deep Neural
@@ -19,6 +19,7 @@ import {
   normFactory,
 } from "../../nn/index.js";
 import { fail, NDArray, type Tensor, Variable } from "../../tensor/index.js";
+import { type Layout, type Rule, same } from "../pretrained/layout.js";
 import { type IBNVariant, variantsOf } from "./ibn-variant.js";
 import { BasicBlock, Bottleneck, normAct, type ResidualBlockOptions } from "./residual-blocks.js";
 
@@ -34,6 +35,8 @@ export interface ResNetOptions {
   readonly act?: (x: Tensor) => Tensor;
   /** Squeeze-and-excitation with this reduction (SE-ResNet: 16; default none). */
   readonly squeeze?: number;
+  /** Biases of squeeze-and-excitation, as timm's SE-ResNets have them (default false, as IBN-Net's). */
+  readonly squeezeBias?: boolean;
   /** Groups of the 3 × 3 convolutions and the width of one (ResNeXt-50: 32 and 4). */
   readonly groups?: number;
   readonly baseWidth?: number;
@@ -104,10 +107,31 @@ export class ResNet extends Module {
   chains(): readonly (readonly AnyModule[])[] {
     return [[this.conv1, this.bn1]];
   }
+
+  /** torchvision's names are the model's paths, and so are timm's but for squeeze-and-excitation, by 1 × 1 convolutions. */
+  layouts(): readonly Layout[] {
+    return [
+      {
+        name: "timm",
+        ignored: /\.num_batches_tracked$/,
+        rules: [pointwise("se.fc1", "se.fc.0"), pointwise("se.fc2", "se.fc.2"), same("{n}")],
+      },
+    ];
+  }
 }
 
+/** A matrix that they keep as a 1 × 1 convolution. */
+const pointwise = (theirs: string, ours: string): Rule => ({
+  ...same(`{n}.${theirs}.{p}`, `{n}.${ours}.{p}`),
+  split: (value) => [value.reshape(value.shape.slice(0, 2))],
+  join: ([value]) => {
+    const { shape } = value as NDArray;
+    return (value as NDArray).reshape(shape.length === 2 ? [...shape, 1, 1] : shape);
+  },
+});
+
 function residualOptions(
-  { squeeze, groups, baseWidth }: Plan,
+  { squeeze, squeezeBias, groups, baseWidth }: Plan,
   norm: NormFactory,
   variant: IBNVariant | undefined,
   isLast: boolean,
@@ -126,6 +150,7 @@ function residualOptions(
     ...(last && { lastNorm: half }),
     ...(afterAdd && { afterAdd: afterAdd === "in" ? whole : half }),
     ...(squeeze !== undefined && { squeeze }),
+    ...(squeezeBias !== undefined && { squeezeBias }),
     ...(groups !== undefined && { groups }),
     ...(baseWidth !== undefined && { baseWidth }),
   };

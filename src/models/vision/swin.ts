@@ -5,7 +5,8 @@
  *   x = x + WindowAttention(Norm1(x));   x = x + MLP(Norm2(x))
  *   attention: softmax(q kᵀ / √W + B) v, with B from a table of relative places, one for each head
  *
- * Names are the authors', so their checkpoints fit (masks and place indices are computed here). Any norm by name.
+ * Names are the authors', so their checkpoints fit (masks and place indices are computed here), and timm's are read and
+ * written, too (`loadSafetensors`; layouts "microsoft" and "timm"). Any norm by name.
  * Source: "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows", 2021.
  */
 import {
@@ -28,6 +29,7 @@ import {
   tensor,
   Variable,
 } from "../../tensor/index.js";
+import { type Layout, same } from "../pretrained/layout.js";
 
 export interface SwinOptions {
   /** Side of the image (default 32). */
@@ -277,6 +279,16 @@ export class Swin extends Module {
       fail("shape", `swin: expected [batch, channels, ${imageSize}, ${imageSize}], got ${formatShape(x.shape)}`);
     const y = this.layers.reduce((h, layer) => layer.apply(h), this.patch_embed.apply(x));
     return this.head.apply(onTokens(this.norm, y).mean([1, 2]));
+  }
+
+  /** timm has the joining of neighbours at the start of the next stage; otherwise the names are alike. */
+  layouts(): readonly Layout[] {
+    const moved = this.layers.map((_, s) => same(`layers.${s + 1}.downsample.{n}`, `layers.${s}.downsample.{n}`));
+    const ignored = /\.(relative_position_index|attn_mask)$/;
+    return [
+      { name: "microsoft", ignored, rules: [same("{n}")] },
+      { name: "timm", ignored, rules: [...moved, same("head.fc.{p}", "head.{p}"), same("{n}")] },
+    ];
   }
 }
 

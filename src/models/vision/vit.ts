@@ -20,16 +20,19 @@ import {
   isPre,
   Linear,
   layerNorm,
+  linearWriter,
   Module,
   mlpFactory,
   type NormOption,
   normFactory,
   type PlacementOption,
   placementStrategy,
+  type ResidualStream,
   readersOfBlock,
   type StreamReader,
   simplifiedLinearAttention,
   uninitialized,
+  writersOfBlock,
 } from "../../nn/index.js";
 import { concat, fail, NDArray, normalArray, type Tensor, Variable } from "../../tensor/index.js";
 import type { JsonObject } from "../pretrained/hf-config.js";
@@ -183,6 +186,30 @@ export class ViT extends Module {
   /** Hugging Face's `config.json`. Throws for norms and placements it has no word for. */
   describe(): JsonObject {
     return describeViT(this);
+  }
+
+  /** What `toPreRMSNorm` and other conversions work on. Throws where a block is not Pre-LN and for a mean of patches. */
+  residualStream(): ResidualStream {
+    if (this.fc_norm)
+      fail("conversion", 'vit: with pool: "mean" the last norm does not read the stream, but a mean of its tokens');
+    const tokens = [...(this.cls_token ? ["cls_token"] : []), ...(this.dist_token ? ["dist_token"] : []), "pos_embed"];
+    const patches = linearWriter("patch_embed.proj", this.patch_embed.proj);
+    const embedding = [
+      ...tokens.map((path) => ({ path, axis: 2 })),
+      ...patches.map((writer) => ({ ...writer, source: "patch_embed" })),
+    ];
+    return {
+      width: this.patch_embed.proj.outputs,
+      // A norm on the embeddings is where the stream starts.
+      writers: [
+        ...(this.norm_pre ? [] : embedding),
+        ...this.blocks.flatMap((layer, l) => writersOfBlock(`blocks.${l}`, layer)),
+      ],
+      readers: this.readers(),
+      start: this.norm_pre && "norm_pre",
+      tied: false,
+      dropout: this.options.dropout ?? 0,
+    };
   }
 
   /** An image of noise [1, channels, height, width]. */

@@ -3,7 +3,7 @@
  * added up on the way to a norm. It may be recentred only if each addend comes from a writer that was named, and if
  * nothing but the norms that were named reads it: a mean that somebody else sees cannot be taken away.
  */
-import { fail, input, type Node, newTrace, reachable, Tensor, withTrace } from "../../tensor/index.js";
+import { fail, input, type Node, newTrace, reachable, Tensor, Variable, withTrace } from "../../tensor/index.js";
 import type { ResidualStream, StreamModel } from "./stream.js";
 
 /** Throws, naming the node, where something else writes to the stream or reads it. */
@@ -11,8 +11,10 @@ export function proveStream(model: StreamModel, { readers, writers, start }: Res
   const output = traced(model);
   const nodes = reachable([output]);
   const norms = new Set(readers.map(({ norm }) => norm));
+  // A variable of the model itself is its own source: the model's path would excuse all that it computes.
+  const own = new Set(writers.flatMap(({ path }) => (path.includes(".") ? [] : [path])));
   const sources = new Set([
-    ...writers.map(({ path }) => path.split(".").slice(0, -1).join(".")),
+    ...writers.flatMap(({ path, source }) => source ?? (own.has(path) ? [] : parentOf(path))),
     ...(start === undefined ? [] : [start]),
   ]);
   const isNorm = (node: Node) => node.operation.name === "layerNorm" && norms.has(node.path);
@@ -20,7 +22,7 @@ export function proveStream(model: StreamModel, { readers, writers, start }: Res
   const follow = (x: Tensor): void => {
     if (stream.has(x)) return;
     stream.add(x);
-    if (sources.has(x.node.path)) return;
+    if (sources.has(x.node.path) || (x instanceof Variable && own.has(x.name))) return;
     const addends = carried(x.node);
     if (!addends)
       fail(
@@ -43,12 +45,17 @@ export function proveStream(model: StreamModel, { readers, writers, start }: Res
     fail("conversion", "the model gives its residual stream away, mean and all; add a final LayerNorm");
 }
 
+const parentOf = (path: string): string => path.split(".").slice(0, -1).join(".");
+
 const describe = ({ operation, path }: Node): string =>
   path ? `"${operation.name}" at ${path}` : `"${operation.name}" outside any module`;
 
 /** What the output is a sum of, where the operation keeps zero means zero; undefined for others. */
-function carried({ operation, inputs }: Node): readonly Tensor[] | undefined {
+function carried({ operation, inputs, attributes }: Node): readonly Tensor[] | undefined {
   if (operation.name === "add") return inputs;
+  // Beside each other, but not along the features.
+  if (operation.name === "concat")
+    return (attributes as { readonly axis: number }).axis < (inputs[0] as Tensor).rank - 1 ? inputs : undefined;
   return operation.name === "reshape" || operation.name === "expand" ? inputs : undefined;
 }
 

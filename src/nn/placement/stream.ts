@@ -15,6 +15,8 @@ import { isOnStream, isPre, type SublayerNorms } from "./placement.js";
 export interface StreamWriter {
   readonly path: string;
   readonly axis: number;
+  /** The module whose output is on the stream, where that is not the one that has the variable. */
+  readonly source?: string;
 }
 
 /** Every reader starts with a norm; what follows is linear, so that the norm's gain can be folded into it. */
@@ -101,8 +103,8 @@ export function writersOfBlock(path: string, block: Block): StreamWriter[] {
   });
 }
 
-/** A linear layer's weight and bias, which both write to the stream. */
-export const linearWriter = (path: string, { bias }: Linear): StreamWriter[] => [
+/** The weight and bias of a linear layer or a convolution, which both write to the stream. */
+export const linearWriter = (path: string, { bias }: Pick<Linear, "bias">): StreamWriter[] => [
   { path: `${path}.weight`, axis: 0 },
   ...(bias ? [{ path: `${path}.bias`, axis: 0 }] : []),
 ];
