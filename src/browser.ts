@@ -22,8 +22,8 @@ export * as inspect from "./inspect/index.js";
 export * as nn from "./neural.js";
 export * as optim from "./optim/index.js";
 export * from "./runtime/index.js";
+export * as linalg from "./runtime/linear-algebra.js";
 export * from "./tensor/index.js";
-export * as linalg from "./tensor/linear-algebra.js";
 export {
   aggregate,
   type FederatedState,
