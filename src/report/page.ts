@@ -105,10 +105,13 @@ function tableHtml({ title, caption, columns, rows }: Table, id: string, palette
 function cellHtml(cell: Cell, label: string, id: string, palette: Palette): Html | string {
   if (cell === null) return "–";
   if (typeof cell === "string") return cell;
-  if (typeof cell === "number") return formatNumber(cell, 4);
+  if (typeof cell === "number") return isCount(cell) ? String(cell) : formatNumber(cell, 4);
   const { spark, key } = cell;
   return trusted(sparkline(spark, key === undefined ? { label } : { key, label }, { width: 110, palette, id }));
 }
+
+/** Whole numbers that are shorter as they are: 40, not 40.00. */
+const isCount = (n: number): boolean => Number.isInteger(n) && Math.abs(n) < 1e4;
 
 function setup({ setup: told, command, machine, seconds }: StudyReport): Html {
   const facts = [...told, { label: "Machine", value: machine }, { label: "Time", value: formatDuration(seconds) }];

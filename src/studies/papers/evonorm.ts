@@ -362,6 +362,6 @@ function searchSection(searches: Searches): Section {
     prose: [
       "Candidates are graphs of basic operations. One that does not learn in a few steps, or whose gradient explodes when the weights climb it, is thrown away before it costs a full training.",
     ],
-    tables: [counts, formulas],
+    tables: ranked.length > 0 ? [counts, formulas] : [counts],
   };
 }
