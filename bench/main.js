@@ -150,7 +150,7 @@ const decode = wants("decode") ? await decodeBench({ rounds, threads, cache, pyt
 if (decode) process.stdout.write(`${decodeLines(decode).join("\n")}\n\n`);
 const vision = wants("vision") ? await visionBench({ rounds, threads, cache, python: peer }) : undefined;
 if (vision) process.stdout.write(`${visionLines(vision).join("\n")}\n\n`);
-const norms = wants("norms") ? await normBench({ rounds: 5 * rounds }) : undefined;
+const norms = wants("norms") ? await normBench({ rounds }) : undefined;
 if (norms) process.stdout.write(`${normLines(norms).join("\n")}\n`);
 mkdirSync(cache, { recursive: true });
 writeFileSync(
