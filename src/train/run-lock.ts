@@ -7,8 +7,16 @@ import { createHash, randomUUID } from "node:crypto";
 import { link, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { threadId } from "node:worker_threads";
 import { failFile, writeDurably, writeFully } from "../data/disk.js";
 import { fail } from "../tensor/errors.js";
+
+/** What this thread holds or is asking for: a lock of its own that is not among these is one it could not remove. */
+const ours = new Set<string>();
+
+/** A lock in the making says whose it is by its name, too: a full disk may leave it empty. */
+const ownPrefix = ".lock-of-";
+const successorPrefix = ".lock-after-";
 
 /**
  * Takes a folder for this process, so that two never train the same run; gives the function that lets it go.
@@ -18,20 +26,25 @@ import { fail } from "../tensor/errors.js";
  */
 export async function lockRun(folder: string): Promise<() => Promise<void>> {
   const path = join(folder, "lock");
-  const own = join(folder, `.lock-${randomUUID()}`);
   const [, start] = await statusOf(process.pid);
-  const text = `${process.pid} ${hostname()} ${start} ${randomUUID()}\n`;
+  const text = `${process.pid} ${hostname()} ${start} ${threadId}-${randomUUID()}\n`;
+  const own = join(folder, `${ownPrefix}${encodeURIComponent(text)}`);
+  ours.add(text);
   try {
     await writeDurably(own, (handle) => writeFully(handle, new TextEncoder().encode(text)));
     while (!(await take(folder, path, own, text)));
+    await sweep(folder).catch(() => undefined);
   } catch (error) {
+    ours.delete(text);
     return failFile(path, "the run could not be locked", error);
   } finally {
     await rm(own, { force: true }).catch(() => undefined);
   }
-  // A lock that somebody deleted may be another's by now.
   return async () => {
-    if ((await readLock(path))?.text === text) await rm(path, { force: true });
+    ours.delete(text);
+    // A lock that somebody deleted may be another's by now. One that a failing disk keeps ends with this process.
+    const stands = (await readLock(path).catch(() => undefined))?.text === text;
+    if (stands) await rm(path, { force: true }).catch(() => undefined);
   };
 }
 
@@ -47,6 +60,8 @@ async function take(folder: string, path: string, own: string, text: string): Pr
   if (!found) return isMade(own, path, text);
   const { first, last } = found;
   if (!(await isGone(last))) {
+    // A claim on a lock that is no more names somebody who is about to be refused.
+    if (last !== first && (await readLock(path))?.text !== first.text) return false;
     const who = last.pid === undefined ? "another process" : `process ${last.pid} on ${last.host}`;
     fail("file", `${folder}: ${who} is training this run; wait for it, or delete ${path} if it is gone`);
   }
@@ -58,16 +73,15 @@ async function take(folder: string, path: string, own: string, text: string): Pr
     return false;
   }
   await rename(own, path);
-  await sweep(folder);
   return true;
 }
 
 /** Successions to locks that are no more, and what processes left that died before they had the lock. */
 async function sweep(folder: string): Promise<void> {
-  for (const name of (await readdir(folder)).filter((name) => name.startsWith(".lock-"))) {
-    const path = join(folder, name);
-    const holder = await readLock(path);
-    if (name.startsWith(".lock-after-") || (holder && (await isGone(holder)))) await rm(path, { force: true });
+  for (const name of await readdir(folder)) {
+    const isLeft =
+      name.startsWith(ownPrefix) && (await isGone(parse(decodeURIComponent(name.slice(ownPrefix.length)))));
+    if (isLeft || name.startsWith(successorPrefix)) await rm(join(folder, name), { force: true });
   }
 }
 
@@ -77,6 +91,7 @@ interface Holder {
   readonly pid: string | undefined;
   readonly host: string | undefined;
   readonly start: string | undefined;
+  readonly thread: string | undefined;
 }
 
 /** The lock, and the last that claimed its succession: a process may have died while it took over. */
@@ -92,13 +107,16 @@ async function readLock(path: string): Promise<Holder | undefined> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) =>
     error.code === "ENOENT" ? undefined : Promise.reject(error),
   );
-  if (text === undefined) return undefined;
-  const [, pid, host, start] = /^(\d+) (\S+)(?: (\d+) \S+)?\n$/.exec(text) ?? [];
-  return { text, pid, host, start };
+  return text === undefined ? undefined : parse(text);
+}
+
+function parse(text: string): Holder {
+  const [, pid, host, start, thread] = /^(\d+) (\S+)(?: (\d+) (\d+)?\S+)?\n$/.exec(text) ?? [];
+  return { text, pid, host, start, thread };
 }
 
 const successorOf = (folder: string, { text }: Holder): string =>
-  join(folder, `.lock-after-${createHash("sha256").update(text).digest("hex").slice(0, 32)}`);
+  join(folder, `${successorPrefix}${createHash("sha256").update(text).digest("hex").slice(0, 32)}`);
 
 /** `path` as a second name of `own`: whole or not at all, and for one process only. */
 async function isMade(own: string, path: string, text: string): Promise<boolean> {
@@ -126,12 +144,13 @@ async function isWritten(path: string, text: string): Promise<boolean> {
   }
 }
 
-async function isGone({ pid, host, start }: Holder): Promise<boolean> {
+async function isGone({ text, pid, host, start, thread }: Holder): Promise<boolean> {
   if (pid === undefined || host !== hostname()) return false;
   if (!isAlive(Number(pid))) return true;
   const [state, now] = await statusOf(Number(pid));
   // Dead but not yet waited for; or the number is another process's by now, the machine or container restarted.
-  return state === "Z" || state === "X" || (isKnown(start) && isKnown(now) && start !== now);
+  if (state === "Z" || state === "X" || (isKnown(start) && isKnown(now) && start !== now)) return true;
+  return Number(pid) === process.pid && thread === String(threadId) && !ours.has(text);
 }
 
 const isKnown = (start: string | undefined): boolean => start !== undefined && start !== "0";

@@ -1,11 +1,8 @@
-import { chmod } from "node:fs/promises";
-
 const nobody = 65534;
 
 /** Runs a task as a user whom permissions bind: root, whom they do not, becomes nobody for as long as it takes. */
-export async function unprivileged<T>(folder: string, task: () => Promise<T>): Promise<T> {
+export async function unprivileged<T>(task: () => Promise<T>): Promise<T> {
   if (process.geteuid?.() !== 0) return task();
-  await chmod(folder, 0o755); // temporary folders are their owner's alone
   process.seteuid?.(nobody);
   try {
     return await task();

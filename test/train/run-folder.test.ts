@@ -42,8 +42,9 @@ describe("a run folder", () => {
   });
 
   test("cannot be made in a read-only folder", async () => {
+    await chmod(root, 0o755);
     await mkdir(join(root, "locked"));
     await chmod(join(root, "locked"), 0o555);
-    await unprivileged(root, () => expect(createRun(join(root, "locked"), "")).rejects.toThrow("EACCES"));
+    await unprivileged(() => expect(createRun(join(root, "locked"), "")).rejects.toThrow("EACCES"));
   });
 });

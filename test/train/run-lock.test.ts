@@ -2,6 +2,7 @@
 import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
+import { threadId } from "node:worker_threads";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fit as train } from "../../src/train/fit.js";
 import { isTraining, lockRun } from "../../src/train/run-lock.js";
@@ -43,6 +44,7 @@ describe("a lock", () => {
     ["a process that died here", `${nobody} ${hostname()}\n`],
     ["one that died here, as it is written now", `${nobody} ${hostname()} 77 some-id\n`],
     ["one from before a restart, whose number is another's by now", `${process.pid} ${hostname()} 1 some-id\n`],
+    ["this process, which could not remove it", `${process.pid} ${hostname()} 0 ${threadId}-some-id\n`],
   ])("of %s is taken over", async (_, text) => {
     const folder = await locked(text);
     expect(await isTraining(folder)).toBe(false);
@@ -56,6 +58,7 @@ describe("a lock", () => {
     ["of another machine", "1 elsewhere\n", "process 1 on elsewhere"],
     ["that is unreadable", "?", "another process"],
     ["that is empty", "", "another process"],
+    ["of another thread of this process", `${process.pid} ${hostname()} 0 987-some-id\n`, `process ${process.pid}`],
     ["of a process that lives", `${process.ppid} ${hostname()}\n`, `process ${process.ppid} on ${hostname()}`],
   ])("%s is respected", async (_, text, message) => {
     const folder = await locked(text);
@@ -73,8 +76,9 @@ describe("a lock", () => {
 
   test("cannot be taken in a read-only folder", async () => {
     const folder = await fresh();
+    await chmod(root, 0o755);
     await chmod(folder, 0o555);
-    await unprivileged(root, () =>
+    await unprivileged(() =>
       expect(lockRun(folder)).rejects.toMatchObject({
         code: "file",
         message: expect.stringMatching(/lock: the run could not be locked \(EACCES: permission denied/),
