@@ -9,10 +9,12 @@ import {
   currentPath,
   currentTrace,
   customGradient,
+  type ErrorCode,
   fail,
   formatShape,
   inference,
   isTraining,
+  LayerwiseError,
   type NDArray,
   recordPoint,
   repeating,
@@ -45,7 +47,8 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
   /** Run `body` as a part of this module: what it applies has its full path, for names, errors and observers. */
   protected inside<T>(body: () => T): T {
     const here = scope.has(this) ? scope : scopeFrom(this);
-    return within(here, () => withPath(here.get(this) as string, body));
+    const path = here.get(this) as string;
+    return within(here, () => withPath(path, () => located(path, body)));
   }
 
   /** All variables by dotted path: parameters, frozen ones, running statistics. A shared one has its first path. */
@@ -103,6 +106,19 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
       return [[variable, value] as const];
     });
     for (const [variable, value] of pairs) variable.set(value);
+  }
+}
+
+const misfits: ReadonlySet<ErrorCode> = new Set(["shape", "dtype", "argument"]);
+
+/** What does not fit is said with the path of the innermost module, also where no operation came to be. */
+function located<T>(path: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    if (!(error instanceof LayerwiseError) || !misfits.has(error.code)) throw error;
+    if (path === "" || error.message.includes(`at ${path}`)) throw error;
+    throw new LayerwiseError(error.code, `at ${path}: ${error.message}`, { cause: error });
   }
 }
 

@@ -12,6 +12,8 @@ export interface Backend {
   readonly name: BackendName;
   /** Engine, version and threads: what a run must record to be repeatable. */
   readonly description: { readonly engine: string; readonly version: string; readonly threads: number };
+  /** Settles when its device is gone, and all arrays on it: whatever it is asked then fails. */
+  readonly lost?: Promise<void>;
   /** Channels in a block of the engine's own layout for convolutions, tried out; undefined where it has none. */
   channelBlock?(): Promise<number | undefined>;
   /** Whether runs write into the spares they are given; elsewhere a spare would only take memory. */

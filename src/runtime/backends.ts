@@ -24,8 +24,11 @@ export function getBackend(name: BackendName | undefined, options: BackendOption
   return once(asked, `${wanted} ${threads}`, async () => {
     const backend = await openBackend(wanted, threads === undefined ? {} : { threads });
     // One for "the default" and for its name: variables would move to and fro between two.
-    return once(trusted, `${backend.name} ${backend.description.threads}`, async () => {
+    const key = `${backend.name} ${backend.description.threads}`;
+    return once(trusted, key, async () => {
       await verify(backend);
+      // The next who ask get another device.
+      void backend.lost?.then(() => [asked.clear(), trusted.delete(key)]);
       return backend;
     });
   });

@@ -1,7 +1,7 @@
 /** The browser: ONNX Runtime's WebAssembly and WebGPU engines. */
 import { fail } from "../tensor/index.js";
 import type { Backend, BackendName, BackendOptions, Files, Profiling } from "./backend.js";
-import { ortBackend } from "./ort.js";
+import { type DeviceLoss, ortBackend } from "./ort.js";
 import { prepareWeb, type WebModule, wasmBackend } from "./wasm.js";
 
 /** Pages have no environment variables. */
@@ -39,12 +39,13 @@ function usable(threads: number): number {
 }
 
 async function webgpuBackend(): Promise<Backend> {
-  const gpu = (globalThis.navigator as Navigator & { readonly gpu?: { requestAdapter(): Promise<object | null> } })
-    ?.gpu;
-  if (!(await gpu?.requestAdapter()))
-    fail("backend", 'backend "webgpu": this browser offers no WebGPU adapter; use "wasm"');
+  const { gpu } = (globalThis.navigator ?? {}) as { readonly gpu?: GPU };
+  const adapter = await gpu?.requestAdapter();
+  if (!adapter) return fail("backend", 'backend "webgpu": this browser offers no WebGPU adapter; use "wasm"');
   const ort = (await import("onnxruntime-web/webgpu")) as WebModule;
   prepareWeb(ort, 1);
+  const device = await nextDevice(adapter);
+  const loss = deviceLoss(async () => device ?? ((await ort.env.webgpu.device) as GPUDevice | undefined));
   return ortBackend({
     name: "webgpu",
     ort,
@@ -55,9 +56,52 @@ async function webgpuBackend(): Promise<Backend> {
     stops: false,
     keepsOnDevice: true,
     downloadsByProgram: false,
+    loss,
     advice: kernelAdvice,
-    session: { executionProviders: ["webgpu"], graphOptimizationLevel: "all", logSeverityLevel: 3 },
+    session: {
+      // The types know the device only as part of the environment.
+      executionProviders: [device ? ({ name: "webgpu", device } as { name: "webgpu" }) : "webgpu"],
+      graphOptimizationLevel: "all",
+      logSeverityLevel: 3,
+    },
   });
+}
+
+let lostDevice: GPUDevice | undefined;
+
+/** The engine makes its first device itself and keeps to it: after a loss it is given another, of the same abilities. */
+async function nextDevice(adapter: GPUAdapter): Promise<GPUDevice | undefined> {
+  if (!lostDevice) return undefined;
+  const { features, limits } = lostDevice;
+  const requiredLimits: Record<string, number> = {};
+  for (const name in limits) {
+    const value = limits[name as keyof typeof limits] as unknown;
+    if (typeof value === "number") requiredLimits[name] = value;
+  }
+  return adapter.requestDevice({ requiredFeatures: [...features] as GPUFeatureName[], requiredLimits });
+}
+
+/** Watches the device from the first session on, with which the engine makes it. */
+function deviceLoss(deviceOf: () => Promise<GPUDevice | undefined>): DeviceLoss {
+  let settle: () => void;
+  let isWatched = false;
+  const loss: DeviceLoss = {
+    reason: undefined,
+    promise: new Promise<void>((resolve) => {
+      settle = resolve;
+    }),
+    async watch() {
+      if (isWatched) return;
+      isWatched = true;
+      const device = await deviceOf();
+      void device?.lost.then(({ message }) => {
+        lostDevice = device;
+        loss.reason = message || "the browser gave no reason";
+        settle();
+      });
+    },
+  };
+  return loss;
 }
 
 /** Browsers get a smaller engine than Node: what WebGPU cannot do, its processor part cannot always do either. */

@@ -1,7 +1,7 @@
 /** ONNX Runtime behind our `Backend`: the same code for its native, WebAssembly and browser packages. */
 import type { InferenceSession, Tensor as OrtTensor, TensorConstructor } from "onnxruntime-common";
 import { copyModel } from "../compile/copy-model.js";
-import { type DType, fail, NDArray, type TypedArray } from "../tensor/index.js";
+import { type DType, fail, LayerwiseError, NDArray, type TypedArray } from "../tensor/index.js";
 import type { Backend, BackendName, Session, SessionOptions } from "./backend.js";
 import { isOnDevice, OrtArray } from "./ort-array.js";
 import { isStop, stopName, withStop } from "./uncopied.js";
@@ -29,8 +29,18 @@ export interface OrtHost {
   readonly keepsOnDevice: boolean;
   /** Whether device memory is read by a program rather than by the package's own function. */
   readonly downloadsByProgram: boolean;
+  /** Of a device that can be lost: settles, with why, when it is. Engines may wait for such a device forever. */
+  readonly loss?: DeviceLoss;
   /** What to do about a refused program, from the engine's message. */
   readonly advice?: (message: string) => string;
+}
+
+export interface DeviceLoss {
+  /** Why it was lost; undefined while it is there. */
+  reason: string | undefined;
+  readonly promise: Promise<void>;
+  /** Called after each session that is made. */
+  watch(): Promise<void>;
 }
 
 /** What the packages' tensors can hold in device memory. */
@@ -40,7 +50,9 @@ export function ortBackend(host: OrtHost): Backend {
   const { ort, name, engine, version, threads, fillsOutputs, keepsOnDevice, downloadsByProgram } = host;
   const copy = copier(host);
   const download = async (tensor: OrtTensor): Promise<TypedArray> =>
-    (downloadsByProgram ? (await copy(tensor, "cpu")).data : await tensor.getData()) as TypedArray;
+    (downloadsByProgram
+      ? (await copy(tensor, "cpu")).data
+      : await whileThere(host, () => tensor.getData())) as TypedArray;
   const array = (tensor: OrtTensor, free = () => tensor.dispose()) => new OrtArray(backend, tensor, download, free);
   const tensorOf = (data: TypedArray, shape: readonly number[], dtype: DType): OrtTensor =>
     new ort.Tensor(dtype as "float32", data as Float32Array, shape);
@@ -49,6 +61,7 @@ export function ortBackend(host: OrtHost): Backend {
     name,
     description: { engine, version, threads },
     fillsOutputs,
+    ...(host.loss && { lost: host.loss.promise }),
     holds,
     upload: ({ data, shape, dtype }) => array(tensorOf(data, shape, dtype)),
     place: async ({ data, shape, dtype }) =>
@@ -76,7 +89,7 @@ function copier(host: OrtHost): (tensor: OrtTensor, to: "cpu" | "gpu-buffer") =>
       sessions.get(key) ?? createOrtSession(host, copyModel(dtype), { onDevice: to === "cpu" ? [] : ["y"] });
     sessions.set(key, session);
     try {
-      const { y } = await (await session).run({ x: tensor });
+      const { y } = await whileThere(host, async () => (await session).run({ x: tensor }));
       return y as OrtTensor;
     } catch (error) {
       sessions.delete(key);
@@ -86,34 +99,53 @@ function copier(host: OrtHost): (tensor: OrtTensor, to: "cpu" | "gpu-buffer") =>
 }
 
 async function createOrtSession(
-  { ort, session, stops, name, advice }: OrtHost,
+  host: OrtHost,
   model: Uint8Array,
   { onDevice, profile, files }: SessionOptions,
 ): Promise<InferenceSession> {
+  const { ort, session, stops, name, advice } = host;
   try {
-    return await ort.InferenceSession.create(stops ? withStop(model) : model, {
-      ...session,
-      ...(onDevice.length > 0 && {
-        preferredOutputLocation: Object.fromEntries(onDevice.map((output) => [output, "gpu-buffer" as const])),
+    const made = await whileThere(host, () =>
+      ort.InferenceSession.create(stops ? withStop(model) : model, {
+        ...session,
+        ...(onDevice.length > 0 && {
+          preferredOutputLocation: Object.fromEntries(onDevice.map((output) => [output, "gpu-buffer" as const])),
+        }),
+        ...(files && { externalData: Array.from(files, ([path, data]) => ({ path, data })) }),
+        ...(profile !== undefined && { enableProfiling: true, profileFilePrefix: profile }),
       }),
-      ...(files && { externalData: Array.from(files, ([path, data]) => ({ path, data })) }),
-      ...(profile !== undefined && { enableProfiling: true, profileFilePrefix: profile }),
-    });
+    );
+    await host.loss?.watch();
+    return made;
   } catch (error) {
     return refuse(`backend "${name}" refused the program`, error, advice);
   }
 }
 
+/** An engine's work, unless its device is lost before or meanwhile. */
+async function whileThere<T>({ name, loss }: OrtHost, work: () => Promise<T>): Promise<T> {
+  if (!loss) return work();
+  const gone = (): never =>
+    fail(
+      "backend",
+      `backend "${name}" has lost its device (${loss.reason}), and with it the variables that were there; compile anew and go on from what was saved last`,
+    );
+  if (loss.reason !== undefined) return gone();
+  return Promise.race([work(), loss.promise.then(gone)]);
+}
+
 function refuse(problem: string, error: unknown, advice: OrtHost["advice"] = () => ""): never {
+  if (error instanceof LayerwiseError) throw error;
   const message = error instanceof Error ? error.message : String(error);
   return fail("backend", `${problem}: ${message}${advice(message)}`, { cause: error });
 }
 
 function ortSession(
   session: InferenceSession,
-  { ort, fillsOutputs, stops, name }: OrtHost,
+  host: OrtHost,
   array: (tensor: OrtTensor, free: () => void) => OrtArray,
 ): Session {
+  const { ort, fillsOutputs, stops, name } = host;
   const fresh = stops ? freshOutputs(ort, session) : () => undefined;
   // Arrays in device memory belong to the allocator of the session that made them: it is closed after the last one.
   let [alive, released, closed] = [0, false, false];
@@ -139,7 +171,7 @@ function ortSession(
       const held = [...feeds.values(), ...spares.values()] as OrtArray[];
       for (const array of held) array.hold();
       try {
-        const results = await runInto(session, inputs, targets, stops);
+        const results = await whileThere(host, () => runInto(session, inputs, targets, stops));
         const result = (key: string, spare: OrtArray | undefined) => {
           if (spare && !spare.released) return spare;
           const tensor = results[key] as OrtTensor;

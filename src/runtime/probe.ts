@@ -1,6 +1,7 @@
 /**
  * A backend is trusted after it has computed a small program whose numbers are known: engines have given wrong numbers
- * without an error (an output left unwritten, a slice that read backwards wrongly). The known numbers come from plain
+ * without an error (an output left unwritten, a slice that read backwards wrongly). Forward, backward and updated values
+ * are in it, and all must come out. The known numbers come from plain
  * arithmetic in float64, in this file; each value has a name, so a refusal says what is wrong.
  */
 import { encodeModel, lower } from "../compile/lower.js";
@@ -19,6 +20,7 @@ import {
   where,
 } from "../tensor/index.js";
 import type { Backend } from "./backend.js";
+import { checkState, nextState } from "./state-probe.js";
 
 /** Engines order sums differently; wrong kernels are off by much more. */
 const tolerance = 1e-3;
@@ -42,20 +44,34 @@ export async function verify(backend: Backend): Promise<void> {
     table: draw("table", [classes, width]),
     ids: NDArray.from(ids, "int32"),
   };
+  const state = { moment: draw("moment", [rows, width]), weight: draw("weight", [rows, width]) };
+  const fed = { ...arrays, ...state };
   const tensors = Object.fromEntries(
-    Object.entries(arrays).map(([name, { shape, dtype }]) => [name, leaf(name, shape, dtype)]),
-  ) as Record<keyof typeof arrays, Tensor>;
+    Object.entries(fed).map(([name, { shape, dtype }]) => [name, leaf(name, shape, dtype)]),
+  ) as Record<keyof typeof fed, Tensor>;
   const known = knownValues(tensors, arrays);
-  const outputs = new Map([...known].map(([name, { tensor }]) => [name, tensor]));
+  const updates = nextState(tensors.x, tensors);
+  const outputs = new Map([...Array.from(known, ([name, { tensor }]) => [name, tensor] as const), ...updates]);
   const { model, inputs } = lower(outputs, "probe", backend.name);
-  const session = await backend.createSession(encodeModel(model), { onDevice: [] });
-  const feeds = new Map(
-    Array.from(inputs, ([name, inner]) => [inner, backend.upload(arrays[name as keyof typeof arrays])]),
-  );
-  const results = await session.run(feeds, [...outputs.keys()], new Map());
-  for (const [name, { expected }] of known)
-    check(backend, name, (await (results.get(name) as DeviceArray).read()).toNumbers(), expected.flat());
-  await session.release();
+  const onDevice = backend.holds("float32") ? [...updates.keys()] : [];
+  const session = await backend.createSession(encodeModel(model), { onDevice });
+  const upload = (names: readonly string[]) =>
+    new Map(names.map((name) => [inputs.get(name) as string, backend.upload(fed[name as keyof typeof fed])] as const));
+  try {
+    const results = await session.run(upload(Object.keys(fed)), [...known.keys()], new Map());
+    for (const [name, { expected }] of known)
+      check(backend, name, (await (results.get(name) as DeviceArray).read()).toNumbers(), expected.flat());
+    await checkState(
+      backend,
+      session,
+      () => upload(Object.keys(arrays)),
+      inputs,
+      { ...state, x: arrays.x },
+      (name, got, expected) => check(backend, name, got.toNumbers(), expected),
+    );
+  } finally {
+    await session.release();
+  }
 }
 
 const leaf = (name: string, shape: Shape, dtype: DType): Tensor => input([], { name, shape, dtype });
@@ -92,9 +108,22 @@ function knownValues(
       ) as number[],
   );
   const P = Z.map(softmax);
+  const kernel = w.slice({ axis: 1, end: 3 }).transpose().slice({ axis: 1, end: 3 }).reshape([1, 3, 3]);
+  const convolution = x.reshape([1, rows, width]).conv1d(kernel);
   const normed = x.rmsNorm({ eps: 0.1 }).mul(looked).sum();
   return new Map<string, Known>([
     ["matmul", { tensor: logits, expected: Z }],
+    [
+      "gradient of matmul",
+      {
+        tensor: grad(logits.square().sum(), [w])[0] as Tensor,
+        expected: Array.from({ length: width }, (_, i) =>
+          Array.from({ length: classes }, (_, j) =>
+            X.reduce((sum, row, n) => sum + 2 * (row[i] as number) * (Z[n]?.[j] as number), 0),
+          ),
+        ),
+      },
+    ],
     ["softmax", { tensor: logits.softmax(), expected: P }],
     [
       "crossEntropy",
@@ -115,6 +144,13 @@ function knownValues(
       {
         tensor: x.layerNorm(),
         expected: X.map((r) => r.map((v) => (v - mean(r)) / Math.sqrt(mean(r.map((u) => (u - mean(r)) ** 2)) + 1e-5))),
+      },
+    ],
+    [
+      "gradient of layerNorm",
+      {
+        tensor: grad(x.layerNorm({ eps: 0.1 }).mul(looked).sum(), [x])[0] as Tensor,
+        expected: X.map((r, i) => layerGradient(r, T[ids[i] as number] as readonly number[])),
       },
     ],
     ["rmsNorm", { tensor: x.rmsNorm({ eps: 0.1 }), expected: X.map((r) => r.map((v) => v * inverseRms(r))) }],
@@ -166,14 +202,10 @@ function knownValues(
         expected: [X[0]?.flatMap((_, j) => X.map((r) => r[j] as number)) as number[]],
       },
     ],
+    ["conv1d", { tensor: convolution, expected: [convolved(X, W)] }],
     [
-      "conv1d",
-      {
-        tensor: x
-          .reshape([1, rows, width])
-          .conv1d(w.slice({ axis: 1, end: 3 }).transpose().slice({ axis: 1, end: 3 }).reshape([1, 3, 3])),
-        expected: [convolved(X, W)],
-      },
+      "gradient of conv1d",
+      { tensor: grad(convolution.square().sum(), [x])[0] as Tensor, expected: convolutionGradient(X, W) },
     ],
   ]);
 }
@@ -200,6 +232,14 @@ function rmsGradient(row: readonly number[], g: readonly number[]): number[] {
   return row.map((v, j) => r * ((g[j] as number) - v * r * share));
 }
 
+/** r (g - mean(g) - x̂ mean(g x̂)), r = 1 / standard deviation */
+function layerGradient(row: readonly number[], g: readonly number[]): number[] {
+  const centred = row.map((v) => v - mean(row));
+  const r = inverseRms(centred);
+  const share = mean(centred.map((v, j) => (g[j] as number) * v * r));
+  return centred.map((v, j) => r * ((g[j] as number) - mean(g) - v * r * share));
+}
+
 /** Three channels of four places by a kernel of three: two places. The kernel's channel c holds W[0..2][c]. */
 const convolved = (X: Rows, W: Rows): number[] =>
   [0, 1].map((at) =>
@@ -207,5 +247,13 @@ const convolved = (X: Rows, W: Rows): number[] =>
       (sum, channel, c) =>
         sum + [0, 1, 2].reduce((part, k) => part + (channel[at + k] as number) * (W[k]?.[c] as number), 0),
       0,
+    ),
+  );
+
+/** Of the sum of squares: each place gets 2 y times the weight that it met in y. */
+const convolutionGradient = (X: Rows, W: Rows): number[][] =>
+  X.map((channel, c) =>
+    channel.map((_, place) =>
+      convolved(X, W).reduce((sum, y, at) => sum + 2 * y * (W.slice(0, 3)[place - at]?.[c] ?? 0), 0),
     ),
   );

@@ -9,7 +9,7 @@ import { type CompileOptions, compile, getBackend, type Program } from "../runti
 import { fail, grad, NDArray, type Tensor, training, Variable } from "../tensor/index.js";
 import type { TrainEvent } from "./events.js";
 import { firstNonFinite } from "./non-finite.js";
-import { restore, type Saved, save } from "./resume.js";
+import { holdCheckpoints, restore, type Saved, save } from "./resume.js";
 import { type Schedule, schedule } from "./schedule.js";
 
 export type Batch = Readonly<Record<string, NDArray>>;
@@ -77,13 +77,25 @@ export interface Trainer {
 }
 
 /**
- * Throws for options that contradict each other, a checkpoint that does not fit, and (with "stop") a loss that is not
- * finite, naming the module where it arose.
+ * Throws for options that contradict each other, a folder of checkpoints that cannot be written or that another training
+ * holds, a checkpoint that does not fit, and (with "stop") a loss that is not finite, naming the module where it arose.
+ * Whatever it throws, the checkpoints written so far are whole, and `resume` goes on from the newest.
  */
 export async function* fit(options: FitOptions): AsyncGenerator<TrainEvent> {
-  const { steps, accumulation = 1, evaluateEvery = 0, checkpointEvery = 0, checkpoints, signal, validation } = options;
+  const { steps, accumulation = 1, checkpoints } = options;
   for (const [name, n] of Object.entries({ steps, accumulation }))
     if (!Number.isInteger(n) || n < 1) fail("argument", `fit: ${name} must be a whole number of at least 1, got ${n}`);
+  // Before anything is computed: what could not be kept at the end should not be begun.
+  const release = checkpoints === undefined ? undefined : await holdCheckpoints(checkpoints);
+  try {
+    yield* train(options);
+  } finally {
+    await release?.();
+  }
+}
+
+async function* train(options: FitOptions): AsyncGenerator<TrainEvent> {
+  const { steps, accumulation = 1, evaluateEvery = 0, checkpointEvery = 0, checkpoints, signal, validation } = options;
   const trainer = makeTrainer(options);
   const started = performance.now();
   try {

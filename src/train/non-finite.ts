@@ -1,7 +1,20 @@
-/** Where a loss stopped being finite: the first module, in the order of the forward pass, whose output is not. */
+/**
+ * Where a loss stopped being finite: the first module, in the order of the forward pass, whose output is not; where all
+ * of them are, the module whose backward pass made a gradient that is not from ones that are.
+ */
 import { type AnyModule, observe } from "../nn/index.js";
 import { compile } from "../runtime/index.js";
-import { grad, isFloat, type NDArray, ones, type Tensor, training } from "../tensor/index.js";
+import {
+  concat,
+  grad,
+  isFloat,
+  type NDArray,
+  type Node,
+  ones,
+  reachable,
+  type Tensor,
+  training,
+} from "../tensor/index.js";
 
 type Batch = Readonly<Record<string, NDArray>>;
 
@@ -18,31 +31,50 @@ export async function firstNonFinite(
   const parameters = model.parameters();
   for (const parameter of parameters)
     if (!(await parameter.data()).toNumbers().every(Number.isFinite)) return `parameter "${parameter.name}" itself`;
-  const isOk = (x: Tensor) => (isFloat(x.dtype) ? x.isFinite().all() : ones([], "bool"));
-  const watches = [observe(model, "**:out", isOk), observe(model, "**:grad", isOk)];
+  let backward: readonly Tensor[] = [];
+  let gradients: readonly Tensor[] = [];
+  const watch = observe(model, "**:out", isOk);
   const program = compile(
     (inputs) => {
       const value = training(() => loss(inputs));
-      return {
-        value,
-        gradients: grad(value, parameters)
-          .map((g) => g.isFinite().all())
-          .reduce((a, b) => a.and(b)),
-      };
+      gradients = grad(value, parameters);
+      backward = between(gradients, value);
+      return { value, finite: concat(backward.map((x) => isOk(x).cast("float32").reshape([1]))) };
     },
-    backend ? { backend } : {},
+    // Values are traced back by the tensors of this graph, so all of them must stay in it.
+    { passes: false, ...(backend && { backend }) },
   );
   try {
-    const { observed, value } = await program(batch);
-    const wrong = Object.keys(observed).filter((name) => observed[name]?.item() === 0);
-    const forward = wrong.find((name) => !name.endsWith(":grad"));
-    if (forward !== undefined) return `the output of "${forward.replace(/:out(#\d+)?$/, "")}"`;
+    const { observed, value, finite } = await program(batch);
+    const output = Object.keys(observed).find((name) => observed[name]?.item() === 0);
+    if (output !== undefined) return `the output of "${output.replace(/:out(#\d+)?$/, "")}"`;
     if (!Number.isFinite(value.item())) return "the loss itself: every module's output is finite";
-    // The backward pass meets the last module first.
-    const backward = wrong.at(-1);
-    return backward === undefined ? undefined : `the gradient of "${backward.replace(/:grad$/, "")}"`;
+    const wrong = new Set(backward.filter((_, i) => finite.at(i) === 0));
+    const start = gradients.find((gradient) => wrong.has(gradient));
+    return start && `the gradient of ${placeOf(source(start, wrong))}`;
   } finally {
-    for (const watch of watches) watch.stop();
+    watch.stop();
     await program.release();
   }
 }
+
+const isOk = (x: Tensor): Tensor => (isFloat(x.dtype) ? x.isFinite().all() : ones([], "bool"));
+
+/** What the backward pass computes, each after what it is made of. */
+function between(gradients: readonly Tensor[], value: Tensor): Tensor[] {
+  const forward = new Set<Node>(reachable([value]));
+  return reachable(gradients).flatMap((node) => (forward.has(node) ? [] : node.outputs));
+}
+
+/** Back from a wrong value, through wrong ones, to the one whose inputs are right. */
+function source(start: Tensor, wrong: ReadonlySet<Tensor>): Tensor {
+  let last = start;
+  for (let next: Tensor | undefined = start; next; next = next.node.inputs.find((input) => wrong.has(input)))
+    last = next;
+  return last;
+}
+
+const placeOf = ({ node }: Tensor): string => {
+  const path = node.path.replace(/:grad$/, "");
+  return path === "" ? "the loss itself: what it gives the modules is not finite" : `"${path}"`;
+};

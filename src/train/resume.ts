@@ -1,7 +1,10 @@
 /** A running training as a checkpoint, and back: bit for bit, or said where it cannot be. */
+import { mkdir } from "node:fs/promises";
+import { failFile } from "../data/disk.js";
 import { fail, formatShape, type NDArray, sameShape, type Variable } from "../tensor/index.js";
 import { latestCheckpoint, loadCheckpoint, saveCheckpoint } from "./checkpoint.js";
 import type { FitOptions, Trainer } from "./fit.js";
+import { lockRun } from "./run-lock.js";
 
 export interface Saved {
   /** Updates done. */
@@ -15,6 +18,16 @@ const values = async (variables: Iterable<readonly [string, Variable]>): Promise
 
 const modelState = ({ model, keepVariable = () => true }: FitOptions): Map<string, Variable> =>
   new Map([...model.namedVariables()].filter(([path]) => keepVariable(path)));
+
+/** Makes the folder of checkpoints and keeps other trainings out of it; gives the function that lets it go. */
+export async function holdCheckpoints(folder: string): Promise<() => Promise<void>> {
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (error) {
+    failFile(folder, "the folder of checkpoints could not be made", error);
+  }
+  return lockRun(folder);
+}
 
 /** Writes a checkpoint; gives its folder. */
 export async function save(

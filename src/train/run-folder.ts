@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readFile, rm, stat } from "node:fs/promises";
-import { hostname } from "node:os";
+import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { failFile, writeAtomically, writeFully } from "../data/disk.js";
 import { fail } from "../tensor/errors.js";
@@ -61,64 +60,4 @@ function places(root: string, id: string): RunFolder {
     report: join(path, "report.html"),
     tensorboard: join(path, "tensorboard"),
   };
-}
-
-/**
- * Takes a folder for this process, so that two never train the same run; gives the function that lets it go.
- * A lock whose process on this machine is gone is taken over.
- *
- * @throws LayerwiseError "file" naming the process that holds it.
- */
-export async function lockRun(folder: string): Promise<() => Promise<void>> {
-  const path = join(folder, "lock");
-  const release = (): Promise<void> => rm(path, { force: true });
-  if (await take(path)) return release;
-  const { pid, host } = await holderOf(path);
-  if (isGone({ pid, host })) {
-    await release();
-    if (await take(path)) return release;
-  }
-  const who = pid === undefined ? "another process" : `process ${pid} on ${host}`;
-  return fail("file", `${folder}: ${who} is training this run; wait for it, or delete ${path} if it is gone`);
-}
-
-/** Whether a process is training this run: one that holds its lock and, as far as can be seen from here, lives. */
-export async function isTraining(folder: string): Promise<boolean> {
-  const holder = await holderOf(join(folder, "lock"));
-  return holder.pid !== undefined && !isGone(holder);
-}
-
-interface Holder {
-  readonly pid: string | undefined;
-  readonly host: string | undefined;
-}
-
-async function holderOf(path: string): Promise<Holder> {
-  const text = await readFile(path, "utf8").catch(() => "");
-  const [, pid, host] = /^(\d+) (\S+)\n$/.exec(text) ?? [];
-  return { pid, host };
-}
-
-const isGone = ({ pid, host }: Holder): boolean => pid !== undefined && host === hostname() && !isAlive(Number(pid));
-
-async function take(path: string): Promise<boolean> {
-  try {
-    const handle = await open(path, "wx");
-    await handle.writeFile(`${process.pid} ${hostname()}\n`);
-    await handle.close();
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    return failFile(path, "the run could not be locked", error);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // EPERM: it is there, but somebody else's.
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }

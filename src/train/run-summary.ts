@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fail } from "../tensor/errors.js";
 import { configDefaults } from "./config-keys.js";
 import { openDatabase, type RunDatabase, type RunStatus } from "./database.js";
-import { isTraining } from "./run-folder.js";
+import { isTraining } from "./run-lock.js";
 
 export interface RunSummary {
   readonly id: string;
