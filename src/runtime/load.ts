@@ -215,7 +215,10 @@ async function believe(
   isChanged: boolean,
   source: string,
 ): Promise<void> {
-  const mismatch = await runProbe(program, rebuilt, probe, isChanged);
+  const mismatch = await runProbe(program, rebuilt, probe, isChanged).catch((error: unknown) => {
+    if (!(error instanceof LayerwiseError)) throw error;
+    return fail(error.code, `${source}: ${error.message}`, { cause: error });
+  });
   const where = mismatch?.node === undefined ? "" : `; the first wrong node is "${mismatch.node}"`;
   if (isChanged) fail("file", `${source}: its graph was changed after it was saved${where}`);
   if (!mismatch) return;
