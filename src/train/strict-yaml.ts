@@ -2,7 +2,7 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument 
 import { fail, LayerwiseError } from "../tensor/errors.js";
 
 /** A configuration is a page of text; more than this is a mistake or an attack. */
-const maxCharacters = 1_000_000;
+const maxCharacters = 200_000;
 const maxDepth = 32;
 
 /**

@@ -11,7 +11,7 @@ import { type ModelProto, ModelProtoSchema } from "./onnx_pb.js";
 const maxDepth = 100;
 /** What decoded messages may take: this much, or so many times the file. */
 const freeBytes = 2 ** 28;
-const largestRatio = 32;
+const largestRatio = 16;
 /** About what the engine's heap takes for a message, a field, and a number of a packed list (less its bytes in the file). */
 const cost = { message: 256, field: 32, number: 24 } as const;
 
