@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { build } from "esbuild";
 
 const root = join(import.meta.dirname, "..");
+process.chdir(root);
 const { values } = parseArgs({
   options: { inputs: { type: "string" }, seed: { type: "string" }, seconds: { type: "string" } },
 });

@@ -2,10 +2,14 @@
  * Seeded damage to valid files, and the readers it is for: flipped bits, cuts, splices, and numbers put where lengths may be.
  * Whatever comes of it must be a value or a typed error.
  */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { decodeModel } from "../../src/compile/onnx/decode.js";
 import { encodeGraph, encodeNode, encodeTensor, encodeValueInfo } from "../../src/compile/onnx/encode.js";
 import { rebuild } from "../../src/compile/onnx/rebuild.js";
+import { decodeImage } from "../../src/data/images/decode.js";
 import { encodeSafetensors, parseSafetensors } from "../../src/data/safetensors.js";
+import { Tokenizer } from "../../src/data/tokenizer.js";
 import { decodeOnnx, encodeOnnx, type OnnxModel, onnxValues } from "../../src/inspect/index.js";
 import { checkWhole, storedValue } from "../../src/inspect/onnx-values.js";
 import { LayerwiseError } from "../../src/tensor/errors.js";
@@ -121,6 +125,20 @@ function withinSafetensors(bytes: Uint8Array, random: Random, damage: Damage): U
   new DataView(prefix.buffer).setBigUint64(0, BigInt(changed.length), true);
   return make.joined(prefix, changed, data);
 }
+
+/** A chunk of a PNG, with the checksum that it then has. */
+function withinPng(bytes: Uint8Array, random: Random, damage: Damage): Uint8Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const starts: number[] = [];
+  for (let at = 8; at + 12 <= bytes.length; at += 12 + view.getUint32(at)) starts.push(at);
+  const at = starts[random(starts.length)];
+  if (at === undefined || random(8) === 0) return damage(bytes);
+  const kind = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+  const end = at + 8 + view.getUint32(at);
+  return make.joined(bytes.slice(0, at), make.chunk(kind, damage(bytes.slice(at + 8, end))), bytes.slice(end + 4));
+}
+
+const anywhere: Target["within"] = (bytes, _, damage) => damage(bytes);
 
 /** A field of a message, of a message in it, and so on. */
 function withinProtobuf(bytes: Uint8Array, random: Random, damage: Damage, depth = 0): Uint8Array {
@@ -251,6 +269,20 @@ function seedModels(): Uint8Array[] {
   ];
 }
 
+const golden = (name: string): Uint8Array =>
+  new Uint8Array(readFileSync(join(process.cwd(), "test/golden/images", name)));
+
+const vocabulary = { a: 0, b: 1, ab: 2 };
+const tokenizer = {
+  ...{ version: "1.0", added_tokens: [{ id: 3, content: "<x>", special: true }], normalizer: { type: "NFC" } },
+  pre_tokenizer: { type: "Split", pattern: { Regex: "a+| ?[^a]" }, behavior: "Isolated", invert: false },
+  ...{
+    post_processor: null,
+    decoder: { type: "ByteLevel" },
+    model: { type: "BPE", vocab: vocabulary, merges: ["a b"] },
+  },
+};
+
 export const targets: readonly Target[] = [
   {
     name: "safetensors",
@@ -278,6 +310,31 @@ export const targets: readonly Target[] = [
     within: withinProtobuf,
     read: (bytes) => {
       encodeOnnx(rebuild(decodeModel(bytes, source), source).model as OnnxModel);
+    },
+  },
+  {
+    name: "PNG",
+    seeds: ["rgb.png", "grey.png", "alpha.png", "palette.png", "bits.png", "deep.png"].map(golden),
+    within: withinPng,
+    read: (bytes) => {
+      decodeImage(bytes, source);
+    },
+  },
+  {
+    name: "JPEG",
+    seeds: [golden("photo.jpg")],
+    within: anywhere,
+    read: (bytes) => {
+      decodeImage(bytes, source);
+    },
+  },
+  {
+    name: "tokenizer.json",
+    seeds: [make.text(JSON.stringify(tokenizer))],
+    within: anywhere,
+    read: (bytes) => {
+      const read = Tokenizer.from(new TextDecoder().decode(bytes), { name: source });
+      read.decode(read.encode("ab<x>", { specials: false }));
     },
   },
 ];

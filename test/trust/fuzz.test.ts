@@ -7,6 +7,9 @@ const inputs: Readonly<Record<string, number>> = {
   safetensors: 50_000,
   "ONNX of others": 25_000,
   "ONNX of ours": 25_000,
+  PNG: 5000,
+  JPEG: 1000,
+  "tokenizer.json": 5000,
 };
 
 describe.each(targets.map((target) => [target.name, target] as const))("%s", (name, target) => {
