@@ -49,7 +49,7 @@ export async function* gunzipChunks(source: string, follow: boolean): AsyncGener
       yield chunk as Uint8Array;
     }
   } catch (error) {
-    failFile(source, "could not be unpacked; expected a whole gzip file", error);
+    failFile(source, `could not be unpacked behind byte ${unpackedBytes}; expected a whole gzip file`, error);
   } finally {
     input.destroy();
     unpacked.destroy();

@@ -1,5 +1,6 @@
 import { fail } from "../tensor/errors.js";
 import { openRegular, readFully, writeAtomically, writeFully } from "./disk.js";
+import { tooMuchJson } from "./json-bounds.js";
 
 /** JSON of a file, of at most `limit` bytes. @throws LayerwiseError "file" naming the file and what is wrong. */
 export async function readJson(path: string, limit = 100_000_000): Promise<unknown> {
@@ -8,7 +9,10 @@ export async function readJson(path: string, limit = 100_000_000): Promise<unkno
     if (size > limit) fail("file", `${path}: ${size} bytes; expected at most ${limit}`);
     const bytes = new Uint8Array(size);
     await readFully(handle, bytes, 0, path);
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    const problem = tooMuchJson(text);
+    if (problem !== undefined) fail("file", `${path}: ${problem}`);
+    return JSON.parse(text);
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof TypeError)
       return fail("file", `${path}: expected JSON in UTF-8 (${error.message})`, { cause: error });

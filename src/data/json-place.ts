@@ -28,6 +28,8 @@ export class Place {
     if (typeof value !== "string") return this.refuse(key, `expected text, got ${kind(value)}`);
     if (value.length > maxTokenLength)
       this.refuse(key, `a token of ${value.length} characters; expected at most ${maxTokenLength}`);
+    if (/\p{Surrogate}/u.test(value))
+      this.refuse(key, `${shown(value)} holds half a surrogate pair, which is no character`);
     return value;
   }
 

@@ -10,6 +10,7 @@ import {
   type BertOptions,
   bert,
   bertOptions,
+  checkConfig,
   configOf,
   type Described,
   GPT,
@@ -25,7 +26,7 @@ import {
   vitOptions,
   weightsOf,
 } from "../models/index.js";
-import { type AnyModule, uninitialized } from "../nn/index.js";
+import { type AnyModule, bounded, uninitialized } from "../nn/index.js";
 import { bytesPerElement } from "../tensor/dtype.js";
 import { fail } from "../tensor/errors.js";
 import type { NDArray } from "../tensor/ndarray.js";
@@ -68,14 +69,17 @@ export async function openWeights(folder: string): Promise<SafetensorsReader> {
  * a tensor that is missing, left over, or of another shape.
  */
 export async function fromPretrained(folder: string): Promise<GPT> {
-  const model = modelFromConfig(await readConfigJson(folder), join(folder, "config.json"));
+  const config = await readConfigJson(folder);
+  const where = join(folder, "config.json");
+  checkConfig(config, where);
   const weights = await openWeights(folder);
   try {
+    const model = modelFromConfig(config, where, most(weights));
     await loadWeights(model, weights, folder);
+    return model;
   } finally {
     await weights.close();
   }
-  return model;
 }
 
 /**
@@ -102,10 +106,14 @@ export async function bertFromPretrained(folder: string, options: Pick<BertOptio
   );
 }
 
+/** Numbers of a model with these weights: some are tied, tables of positions are stretched or made here. */
+const most = ({ tensors }: SafetensorsReader): number =>
+  2 * [...tensors.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0) + 2 ** 24;
+
 async function filled<M extends AnyModule>(folder: string, make: (weights: SafetensorsReader) => M): Promise<M> {
   const weights = await openWeights(folder);
   try {
-    const model = uninitialized(() => make(weights));
+    const model = bounded(most(weights), join(folder, "config.json"), () => uninitialized(() => make(weights)));
     await loadNamed(model, weights, { where: folder });
     return model;
   } finally {

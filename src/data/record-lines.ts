@@ -2,6 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { fail, LayerwiseError } from "../tensor/errors.js";
 import { failFile, openRegular } from "./disk.js";
 import { gunzipChunks } from "./gzip-file.js";
+import { tooMuchJson } from "./json-bounds.js";
 import type { Listed } from "./list-files.js";
 import type { DataRecord, LocatedRecord } from "./records.js";
 
@@ -105,6 +106,8 @@ export async function* jsonArray(file: Listed): AsyncGenerator<LocatedRecord> {
 }
 
 function parseJson(text: string, place: string): unknown {
+  const problem = tooMuchJson(text);
+  if (problem !== undefined) fail("file", `${place}: ${problem}`);
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -12,7 +12,7 @@ import {
   type SafetensorsContent,
   type TensorInfo,
 } from "./safetensors.js";
-import { parseHeader } from "./safetensors-header.js";
+import { parseHeader, quoted } from "./safetensors-header.js";
 import { openShards } from "./safetensors-shards.js";
 
 /** An open file (or set of shards) whose tensors are read one by one. */
@@ -61,7 +61,7 @@ async function readerOf({ handle, size }: RegularFile, path: string): Promise<Sa
   const tensors = new Map(checkLayout(header, size - 8 - length, path).map((info) => [info.name, info]));
   const read = async (name: string): Promise<NDArray> => {
     const info = tensors.get(name);
-    if (!info) return fail("file", `${path}: no tensor named ${JSON.stringify(name)} (it holds ${tensors.size})`);
+    if (!info) return fail("file", `${path}: no tensor named ${quoted(name)} (it holds ${tensors.size})`);
     return decodeTensor(info, await readBytes(handle, 8 + length + info.start, info.end - info.start, path), path);
   };
   return { tensors, metadata: header.metadata, read, close: () => handle.close() };

@@ -19,6 +19,13 @@ export interface Header {
   readonly metadata: Record<string, string>;
 }
 
+/** Arrays of more axes are in no file; what formats, prints or walks a shape would choke on millions. */
+const maxAxes = 64;
+
+/** A name as errors give it: as JSON, of one that is long the beginning. */
+export const quoted = (name: string): string =>
+  name.length <= 200 ? JSON.stringify(name) : `${JSON.stringify(name.slice(0, 200))}… (${name.length} characters)`;
+
 /** The format's own limit, so that a hostile length never becomes an allocation. */
 export const maxHeaderBytes = 100_000_000;
 
@@ -53,7 +60,7 @@ class HeaderParser {
         if (metadata) this.refuse('duplicate key "__metadata__"');
         metadata = this.metadata();
       } else {
-        if (entries.has(name)) this.refuse(`duplicate tensor ${JSON.stringify(name)}`);
+        if (entries.has(name)) this.refuse(`duplicate tensor ${quoted(name)}`);
         entries.set(name, this.entry(name));
       }
     });
@@ -66,14 +73,14 @@ class HeaderParser {
     // No prototype: a key such as "__proto__" is then a key like any other.
     const metadata: Record<string, string> = Object.create(null);
     this.object((key) => {
-      if (key in metadata) this.refuse(`duplicate metadata key ${JSON.stringify(key)}`);
-      metadata[key] = this.string(`metadata ${JSON.stringify(key)}`);
+      if (key in metadata) this.refuse(`duplicate metadata key ${quoted(key)}`);
+      metadata[key] = this.string(`metadata ${quoted(key)}`);
     });
     return metadata;
   }
 
   private entry(name: string): HeaderEntry {
-    const tensor = `tensor ${JSON.stringify(name)}`;
+    const tensor = `tensor ${quoted(name)}`;
     let dtype: string | undefined;
     let shape: number[] | undefined;
     let offsets: number[] | undefined;
@@ -81,7 +88,7 @@ class HeaderParser {
       if (key === "dtype" && dtype === undefined) dtype = this.string(`${tensor}: dtype`);
       else if (key === "shape" && !shape) shape = this.integers(`${tensor}: shape`);
       else if (key === "data_offsets" && !offsets) offsets = this.integers(`${tensor}: data_offsets`);
-      else this.refuse(`${tensor}: unexpected or repeated key ${JSON.stringify(key)}`);
+      else this.refuse(`${tensor}: unexpected or repeated key ${quoted(key)}`);
     });
     if (dtype === undefined || !shape || !offsets)
       return this.refuse(`${tensor}: expected the keys dtype, shape and data_offsets`);
@@ -106,8 +113,10 @@ class HeaderParser {
     const values: number[] = [];
     this.expect("[");
     if (this.take("]")) return values;
-    do values.push(this.integer(what));
-    while (this.take(","));
+    do {
+      if (values.length === maxAxes) this.refuse(`${what}: more than ${maxAxes} numbers`);
+      values.push(this.integer(what));
+    } while (this.take(","));
     this.expect("]");
     return values;
   }

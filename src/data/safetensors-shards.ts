@@ -3,7 +3,7 @@ import { fail } from "../tensor/errors.js";
 import { readJson } from "./json-file.js";
 import type { TensorInfo } from "./safetensors.js";
 import type { SafetensorsReader } from "./safetensors-file.js";
-import { maxHeaderBytes } from "./safetensors-header.js";
+import { maxHeaderBytes, quoted } from "./safetensors-header.js";
 
 type OpenShard = (path: string, own: true) => Promise<SafetensorsReader>;
 
@@ -25,13 +25,12 @@ export async function openShards(indexPath: string, openShard: OpenShard): Promi
     const tensors = new Map<string, TensorInfo>();
     for (const [name, file] of places) {
       const info = shards.get(file)?.tensors.get(name);
-      if (!info)
-        fail("file", `${indexPath}: tensor ${JSON.stringify(name)} is not in ${file}, where the index puts it`);
+      if (!info) fail("file", `${indexPath}: tensor ${quoted(name)} is not in ${file}, where the index puts it`);
       else tensors.set(name, info);
     }
     const read: SafetensorsReader["read"] = async (name) => {
       const shard = shards.get(places.get(name) ?? "");
-      return shard ? shard.read(name) : fail("file", `${indexPath}: no tensor named ${JSON.stringify(name)}`);
+      return shard ? shard.read(name) : fail("file", `${indexPath}: no tensor named ${quoted(name)}`);
     };
     const metadata = Object.assign(Object.create(null), ...[...shards.values()].map((shard) => shard.metadata));
     return { tensors, metadata, read, close };
@@ -51,7 +50,7 @@ async function readIndex(path: string): Promise<Map<string, string>> {
     if (typeof file !== "string" || !/^[^./\\\0][^/\\\0]*\.safetensors$/.test(file))
       fail(
         "file",
-        `${path}: ${JSON.stringify(name)} is in ${JSON.stringify(file)}; expected a plain *.safetensors name`,
+        `${path}: ${quoted(name)} is in ${JSON.stringify(file)?.slice(0, 200)}; expected a plain *.safetensors name`,
       );
     places.set(name, file);
   }

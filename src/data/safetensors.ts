@@ -9,7 +9,7 @@ import { bytesPerElement, type DType } from "../tensor/dtype.js";
 import { fail } from "../tensor/errors.js";
 import { NDArray } from "../tensor/ndarray.js";
 import { formatShape, type Shape, sizeOf } from "../tensor/shape.js";
-import { type Header, type HeaderEntry, maxHeaderBytes, parseHeader } from "./safetensors-header.js";
+import { type Header, type HeaderEntry, maxHeaderBytes, parseHeader, quoted } from "./safetensors-header.js";
 
 export interface SafetensorsContent {
   readonly tensors: Map<string, NDArray>;
@@ -58,7 +58,7 @@ export function checkLayout(header: Header, dataBytes: number, where: string): T
   infos.sort((a, b) => a.start - b.start || a.end - b.end);
   let position = 0;
   for (const info of infos) {
-    const tensor = `${where}: tensor ${JSON.stringify(info.name)}`;
+    const tensor = `${where}: tensor ${quoted(info.name)}`;
     if (info.end < info.start) fail("file", `${tensor}: data_offsets [${info.start}, ${info.end}] run backwards`);
     if (info.end > dataBytes)
       fail("file", `${tensor}: data_offsets end at ${info.end}, the file holds ${dataBytes} bytes of data`);
@@ -85,7 +85,10 @@ export function checkLayout(header: Header, dataBytes: number, where: string): T
 function neededBytes(info: HeaderEntry, tensor: string): number {
   const type = storedTypes.get(info.dtype);
   if (!type)
-    return fail("file", `${tensor}: dtype ${info.dtype}; expected one of ${[...storedTypes.keys()].join(", ")}`);
+    return fail(
+      "file",
+      `${tensor}: dtype ${info.dtype.slice(0, 40)}; expected one of ${[...storedTypes.keys()].join(", ")}`,
+    );
   // A zero anywhere makes the product zero, but the other factors must still fit: shapes are multiplied again elsewhere.
   const product = info.shape.reduce((total, n) => {
     const next = total * Math.max(n, 1);
@@ -103,10 +106,7 @@ export function decodeTensor(info: TensorInfo, bytes: Uint8Array<ArrayBuffer>, w
   if (dtype === "bool") {
     const odd = bytes.findIndex((value) => value > 1);
     if (odd >= 0)
-      fail(
-        "file",
-        `${where}: tensor ${JSON.stringify(info.name)}: BOOL element ${odd} is ${bytes[odd]}; expected 0 or 1`,
-      );
+      fail("file", `${where}: tensor ${quoted(info.name)}: BOOL element ${odd} is ${bytes[odd]}; expected 0 or 1`);
   }
   return new NDArray(viewAs(dtype, bytes), info.shape, dtype);
 }

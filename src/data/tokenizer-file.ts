@@ -1,4 +1,5 @@
 import { fail } from "../tensor/errors.js";
+import { tooMuchJson } from "./json-bounds.js";
 import { type Data, idLimit, Place, shown } from "./json-place.js";
 import { SectionCheck } from "./tokenizer-sections.js";
 
@@ -35,6 +36,8 @@ const maxAdded = 1 << 16;
 export function parseJson(text: string, where: string): unknown {
   if (text.length > maxFileCharacters)
     fail("file", `${where}: ${text.length} characters; expected at most ${maxFileCharacters}`);
+  const problem = tooMuchJson(text);
+  if (problem !== undefined) fail("file", `${where}: ${problem}`);
   try {
     return JSON.parse(text.startsWith("\uFEFF") ? text.slice(1) : text);
   } catch (cause) {

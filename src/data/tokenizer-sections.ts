@@ -30,6 +30,7 @@ export class SectionCheck {
     const pattern = this.place.token(value, key);
     if (pattern.length > maxPattern) this.place.refuse(key, `a pattern of ${pattern.length} characters`);
     if (backtracks(pattern)) this.place.refuse(key, "a repetition inside a repetition, which may never end; refused");
+    if (crowded(pattern)) this.place.refuse(key, `more than ${maxRepetitions} repetitions in a row; refused`);
   }
 
   private replacement(content: string, key: string): void {
@@ -68,6 +69,27 @@ export function backtracks(pattern: string): boolean {
       if (inner === true && /^[*+]$|,\}$/.test(quantifier)) return true;
       if (!/^\{\d+\}$/.test(quantifier)) varies = true;
       i += quantifier.length - 1;
+    }
+  }
+  return false;
+}
+
+/** Each repetition without limit may multiply the time by the length of the text; splitters in use have two in a row. */
+const maxRepetitions = 4;
+
+/** Whether one alternative holds more than four repetitions without limit, which may take time to that power of the text. */
+export function crowded(pattern: string): boolean {
+  let repetitions = 0;
+  for (let i = 0; i < pattern.length; i++) {
+    const character = pattern[i] as string;
+    if (character === "\\") i++;
+    else if (character === "[") i = classEnd(pattern, i);
+    else if (character === "|") repetitions = 0;
+    else {
+      const repetition = /^(?:[*+]|\{\d*,\})[+?]?/.exec(pattern.slice(i, i + 24))?.[0];
+      if (repetition === undefined) continue;
+      if (++repetitions > maxRepetitions) return true;
+      i += repetition.length - 1;
     }
   }
   return false;

@@ -43,7 +43,15 @@ export async function withValuesInside(
   return { ...model, graph: { ...model.graph, initializer } };
 }
 
+const externalKeys = ["location", "offset", "length", "checksum"];
+
 function placeOf({ name, externalData }: GraphProto["initializer"][number], source: string): ExternalPlace {
+  const odd = externalData.find(({ key }) => !externalKeys.includes(key));
+  if (odd)
+    fail(
+      "file",
+      `${source}: value "${name}" lies outside the file with the key ${JSON.stringify(odd.key)}; expected ${externalKeys.join(", ")}`,
+    );
   const entry = new Map(externalData.map(({ key, value }) => [key, value]));
   const location = entry.get("location") ?? "";
   const number = (key: string): number | undefined => {

@@ -1,5 +1,6 @@
 /** ONNX files made by others: what is in them, and copies that also give inner values. */
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { decodeModel } from "../compile/onnx/decode.js";
 import {
   type GraphProto,
   type ModelProto,
@@ -16,14 +17,7 @@ export type OnnxModel = ModelProto & { readonly graph: GraphProto };
 
 /** Throws a "file" error that begins with `source` for what is no ONNX file, or one without a graph. */
 export function decodeOnnx(bytes: Uint8Array, source = "model"): OnnxModel {
-  let model: ModelProto;
-  try {
-    model = fromBinary(ModelProtoSchema, bytes);
-  } catch (cause) {
-    return fail("file", `${source}: not a whole ONNX file (${cause instanceof Error ? cause.message : cause})`, {
-      cause,
-    });
-  }
+  const model = decodeModel(bytes, source);
   const { graph } = model;
   if (!graph || (graph.node.length === 0 && graph.initializer.length === 0))
     return fail("file", `${source}: not an ONNX model: it holds no graph`);

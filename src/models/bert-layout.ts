@@ -57,7 +57,7 @@ export function bertOptions(
   const classes = tensors.get("classifier.weight")?.shape[0];
   return {
     vocabulary: config.count("vocab_size", 30522),
-    layers: config.count("num_hidden_layers", 12),
+    layers: config.layers("num_hidden_layers", 12),
     width: config.count("hidden_size", 768),
     heads: config.count("num_attention_heads", 12),
     hidden: config.count("intermediate_size", 3072),

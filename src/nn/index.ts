@@ -9,7 +9,7 @@ export * from "./graph-attention.js";
 export * from "./graph-inputs.js";
 export * from "./graph-transformer-layer.js";
 export * from "./image-layers.js";
-export { uninitialized } from "./initial.js";
+export { bounded, uninitialized } from "./initial.js";
 export * from "./initialization.js";
 export { Linear, type LinearOptions } from "./linear.js";
 export * from "./mask.js";

@@ -10,6 +10,7 @@ import {
   type DeviceArray,
   type DType,
   fail,
+  formatShape,
   isFloat,
   NDArray,
   philoxUniform,
@@ -24,6 +25,8 @@ import { type Signatures, signer } from "./signature.js";
 const sampleSize = 64;
 /** Bytes of inputs that a probe may take; larger ones are drawn anew, in the range they had. */
 const feedLimit = 2 ** 18;
+/** Numbers that such an input may have. */
+const mostDrawn = 2 ** 28;
 /** Engines order sums differently and round some functions coarsely; a wrong kernel is off by much more. */
 const relative: Partial<Record<DType, number>> = { float16: 2e-2, float32: 2e-3, float64: 2e-3 };
 /** A few units in the last place. */
@@ -190,6 +193,8 @@ const arraysOf = (feeds: FileProbe["feeds"]): Arrays =>
 
 function restore(name: string, { dtype, shape, base64, range: [low, high] }: ProbeFeed): NDArray {
   const size = sizeOf(shape);
+  if (size > mostDrawn)
+    fail("file", `the probe's input "${name}" is ${formatShape(shape)}, more than ${mostDrawn} numbers`);
   if (low !== undefined && high !== undefined) {
     const place = (u: number) => (isFloat(dtype) ? low + u * (high - low) : Math.floor(low + u * (high - low + 1)));
     return NDArray.from(Array.from(philoxUniform({ seed: 1, site: `probe.${name}` }, size), place), dtype, shape);

@@ -1,11 +1,11 @@
 /** Node: the native package on CPU or WebGPU, and WebAssembly where the native one is not installed. */
-import { readFileSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFileSync, type Stats } from "node:fs";
+import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { arch, env } from "node:process";
-import { fail } from "../tensor/index.js";
+import { fail, LayerwiseError } from "../tensor/index.js";
 import type { Backend, BackendName, BackendOptions, Files, Profiling } from "./backend.js";
 import { channelBlock } from "./channel-block.js";
 import { coresIn, quotaIn } from "./cores.js";
@@ -24,8 +24,19 @@ export const files: Files | undefined = {
     await writeFile(temporary, bytes);
     await rename(temporary, path);
   },
-  read: (path) =>
-    readFile(path).catch((error: Error) => fail("file", `${path} cannot be read: ${error.message}`, { cause: error })),
+  read: async (path) => {
+    try {
+      const status = await stat(path);
+      // A pipe would be waited for, a device has no end.
+      if (!status.isFile()) fail("file", `${path}: expected a regular file, got ${kindOf(status)}`);
+      return await readFile(path);
+    } catch (error) {
+      if (error instanceof LayerwiseError) throw error;
+      return fail("file", `${path} cannot be read: ${error instanceof Error ? error.message : error}`, {
+        cause: error,
+      });
+    }
+  },
 };
 
 /** Where the engine writes its profile, and how to read it. */
@@ -46,6 +57,8 @@ export const profiling: Profiling | undefined = {
     };
   },
 };
+
+const kindOf = (status: Stats): string => (status.isDirectory() ? "a folder" : "a pipe or device");
 
 let warned = false;
 

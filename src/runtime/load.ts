@@ -3,8 +3,9 @@
  * shapes, sizes, nothing outside the file), built anew from what was checked, and believed when its probe comes out.
  */
 
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { toBinary } from "@bufbuild/protobuf";
 import { files } from "#host";
+import { decodeModel } from "../compile/onnx/decode.js";
 import { type GraphProto, type ModelProto, ModelProtoSchema } from "../compile/onnx/onnx_pb.js";
 import { type Rebuilt, rebuild } from "../compile/onnx/rebuild.js";
 import {
@@ -148,18 +149,7 @@ function callable(
 
 /** Decoded, held against everything that may be wrong with it, and built anew. */
 function read(bytes: Uint8Array, source: string): { rebuilt: Rebuilt; manifest: Manifest; isChanged: boolean } {
-  let model: ModelProto;
-  try {
-    model = fromBinary(ModelProtoSchema, bytes);
-  } catch (cause) {
-    return fail(
-      "file",
-      `${source}: not a whole ONNX file (${cause instanceof Error ? cause.message : String(cause)})`,
-      {
-        cause,
-      },
-    );
-  }
+  const model = decodeModel(bytes, source);
   const text = model.metadataProps.find(({ key }) => key === manifestKey)?.value;
   if (!model.graph || text === undefined)
     return fail(
@@ -225,7 +215,10 @@ async function believe(
   isChanged: boolean,
   source: string,
 ): Promise<void> {
-  const mismatch = await runProbe(program, rebuilt, probe, isChanged);
+  const mismatch = await runProbe(program, rebuilt, probe, isChanged).catch((error: unknown) => {
+    if (!(error instanceof LayerwiseError)) throw error;
+    return fail(error.code, `${source}: ${error.message}`, { cause: error });
+  });
   const where = mismatch?.node === undefined ? "" : `; the first wrong node is "${mismatch.node}"`;
   if (isChanged) fail("file", `${source}: its graph was changed after it was saved${where}`);
   if (!mismatch) return;

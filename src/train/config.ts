@@ -55,11 +55,22 @@ export function parseConfig(text: string, overrides: readonly string[] = [], whe
   for (const override of overrides) applyOverride(data as Record<string, unknown>, override);
   const translated = fromAxolotl(data as Record<string, unknown>, where);
   const parsed = schema.safeParse(translated.data, { reportInput: true });
-  if (!parsed.success) return fail("config", `${where}: ${onceKnown(parsed.error.issues.map(sentence).join("; "))}`);
+  if (!parsed.success) return fail("config", `${where}: ${onceKnown(sentences(parsed.error.issues))}`);
   return { config: camelKeys(parsed.data), yaml: stringify(parsed.data), notices: translated.notices };
 }
 
 type Issue = z.core.$ZodIssue;
+
+/** As many as anyone reads. */
+const mostSaid = 20;
+
+function sentences(issues: readonly Issue[]): string {
+  const single = issues.flatMap((issue) =>
+    issue.code === "unrecognized_keys" ? issue.keys.map((key): Issue => ({ ...issue, keys: [key] })) : [issue],
+  );
+  const said = single.slice(0, mostSaid).map(sentence);
+  return [...said, ...(single.length > mostSaid ? [`and ${single.length - mostSaid} more`] : [])].join("; ");
+}
 
 function sentence(issue: Issue): string {
   const key = issue.path.join(".");
@@ -67,7 +78,7 @@ function sentence(issue: Issue): string {
     return issue.keys.map((unknown) => unknownKey(issue.path, unknown)).join("; ");
   if (issue.code === "custom") return issue.message;
   if (issue.input === undefined) return `${key} is missing; expected ${expected(issue)}`;
-  return `${key} is ${JSON.stringify(issue.input)}; expected ${expected(issue)}`;
+  return `${key} is ${JSON.stringify(issue.input)?.slice(0, 200)}; expected ${expected(issue)}`;
 }
 
 const typeWords: Readonly<Record<string, string>> = {
@@ -125,7 +136,8 @@ function unknownKey(path: readonly PropertyKey[], key: string): string {
   const section = path.findLast((part) => typeof part === "string");
   const known = section === undefined ? Object.keys(schema.shape) : (sections[String(section)] ?? []);
   const prefix = path.map((part) => `${String(part)}.`).join("");
-  const habit = otherNames[key];
+  if (key.length > 100) return `unknown key "${prefix}${key.slice(0, 100)}…"`;
+  const habit = Object.hasOwn(otherNames, key) ? otherNames[key] : undefined;
   if (habit && path.length === 0) return `unknown key "${key}" (here it is ${habit})`;
   const guess = path.length === 0 ? nearest(key, [...known, ...axolotlKeys]) : undefined;
   if (guess !== undefined && !known.includes(guess)) return `unknown key "${key}" (did you mean axolotl's "${guess}"?)`;

@@ -2,7 +2,7 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument 
 import { fail, LayerwiseError } from "../tensor/errors.js";
 
 /** A configuration is a page of text; more than this is a mistake or an attack. */
-const maxCharacters = 1_000_000;
+const maxCharacters = 200_000;
 const maxDepth = 32;
 
 /**
@@ -20,11 +20,17 @@ export function parseStrictYaml(text: string, where: string): unknown {
       version: "1.2",
       schema: "core",
       merge: false,
-      uniqueKeys: true,
+      // Both of these take the parser time that grows with the square of the text: keys are compared in `plain`, and
+      // of all errors only the first is given its place.
+      uniqueKeys: false,
+      prettyErrors: false,
       lineCounter: lines,
     });
     const problem = document.errors[0] ?? document.warnings[0];
-    if (problem) fail("config", `${where}: ${problem.message.split("\n")[0]?.replace(/:$/, "")}`);
+    if (problem) {
+      const { line, col } = lines.linePos(problem.pos[0]);
+      fail("config", `${where}: ${problem.message} at line ${line}, column ${col}`);
+    }
     return plain(document.contents, new Place(where, lines), 0);
   } catch (error) {
     if (error instanceof LayerwiseError) throw error;
@@ -66,6 +72,7 @@ function plain(node: unknown, place: Place, depth: number): unknown {
   for (const { key, value } of node.items) {
     if (!isScalar(key)) return place.refuse(key as Node, "expected a plain key");
     const name = keyName(key.value, (message) => place.refuse(key, message));
+    if (Object.hasOwn(result, name)) place.refuse(key, `the key "${name}" is given twice; expected each once`);
     result[name] = plain(value, place, depth + 1);
   }
   return result;

@@ -228,11 +228,15 @@ describe("files", () => {
     await write("weights.bin", data);
     await mkdir(join(folder, "inner"), { recursive: true });
     await symlink("/etc/hostname", join(folder, "link.bin"));
-    await link(join(folder, "weights.bin"), join(folder, "inner/weights.bin"));
+    await link(await write("twice.bin", data), join(folder, "inner/twice.bin"));
     const read = async (entries: Record<string, string>) => readOnnx(await write("bad.onnx", external(entries)));
     for (const location of ["../weights.bin", "/etc/hostname", "a/../../b", "C:\\x", ""])
       await expect(read({ location })).rejects.toThrow(/bad\.onnx: value "w" lies in .*expected a file in the folder/);
     await expect(read({ location: "link.bin" })).rejects.toThrow("a link that leads out of the model's folder");
+    await expect(read({ location: "twice.bin" })).rejects.toThrow("may not be a hard link");
+    await expect(read({ location: "weights.bin", mode: "rw" })).rejects.toThrow(
+      'with the key "mode"; expected location',
+    );
     await expect(read({ location: "missing.bin" })).rejects.toThrow('value "w" of');
     await expect(read({ location: "weights.bin", offset: "12", length: "16" })).rejects.toThrow(
       "which has 24; is it whole?",

@@ -158,7 +158,7 @@ describe("refused, with the key, what came and what was expected:", () => {
     ["NaN", `${minimal}learning_rate: .nan`, /line 2, column 16: \.nan is not a finite number/],
     ["infinity", `${minimal}learning_rate: -.inf`, /line 2, column 16: -\.inf is not a finite/],
     ["1e309", `${minimal}learning_rate: 1e309`, /line 2, column 16: 1e309 is not a finite/],
-    ["a duplicate key", `${minimal}seed: 1\nseed: 2`, /Map keys must be unique at line 3/],
+    ["a duplicate key", `${minimal}seed: 1\nseed: 2`, /line 3, column 1: the key "seed" is given twice/],
     ["a merge key", `${minimal}model:\n  <<: { layers: 2 }`, /line 3, column 3: merge keys/],
     ["an alias", "data: &d { path: a }\nmodel: *d", /line 2, column 8: aliases \(\*d\)/],
     [
@@ -177,7 +177,7 @@ describe("refused, with the key, what came and what was expected:", () => {
     ["tabs as indentation", "data:\n\tpath: a", /config\.yaml: .*[Tt]ab/],
     ["deep nesting", `a: ${"[".repeat(40)}${"]".repeat(40)}`, /nested deeper than 32/],
     ["very deep nesting", `a: ${"[".repeat(100_000)}`, /config\.yaml: /],
-    ["a megabyte", `# ${"x".repeat(1_000_000)}`, /expected at most 1000000/],
+    ["a megabyte", `# ${"x".repeat(1_000_000)}`, /expected at most 200000/],
   ])("%s", (_, yaml, message) => {
     expect(refusal(yaml)).toMatch(message);
   });

@@ -30,6 +30,12 @@ export function parseEdgeList(text: string, options: EdgeListOptions = {}): Grap
     const end = (field: string): number => wholeNumber(field, `${name}, line ${line}`) - firstNode;
     return [end(fields[0] as string), end(fields[1] as string)];
   });
+  const beyond = edges.findIndex((edge) => edge.some((node) => node >= mostNodes));
+  if (beyond >= 0)
+    fail(
+      "file",
+      `${name}, line ${lines[beyond]?.line}: a node beyond ${mostNodes}, the largest number an edge can hold`,
+    );
   const count = nodes ?? edges.flat().reduce((most, node) => Math.max(most, node), -1) + 1;
   if (count === 0) fail("file", `${name}: expected an edge a line, got none; give nodes for a graph without edges`);
   for (const [k, edge] of edges.entries()) {
@@ -42,6 +48,9 @@ export function parseEdgeList(text: string, options: EdgeListOptions = {}): Grap
   }
   return checkGraph(graph(count, edges, { ...attributes, ...extra(lines, width, columns, name) }), name);
 }
+
+/** Indices of nodes are int32. */
+const mostNodes = 2 ** 31 - 1;
 
 interface Line {
   readonly fields: readonly string[];

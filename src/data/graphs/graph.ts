@@ -82,11 +82,15 @@ export function inDegrees({ nodes, dst }: Graph): Int32Array {
   return degrees;
 }
 
+/** Indices of nodes are int32. */
+const mostNodes = 2 ** 31;
+
 /** The graph, if it is one: for readers, whose arrays come from files. `where` begins the error. */
 export function checkGraph(given: Graph, where = "graph"): Graph {
   const { nodes, src, dst } = given;
   if (!Number.isInteger(nodes) || nodes < 1)
     fail("argument", `${where}: expected a positive whole number of nodes, got ${nodes}`);
+  if (nodes > mostNodes) fail("argument", `${where}: ${nodes} nodes; expected at most ${mostNodes}`);
   if (src.length !== dst.length)
     fail("shape", `${where}: ${src.length} sources and ${dst.length} destinations; expected as many of each`);
   for (let k = 0; k < src.length; k++) checkEdge(nodes, src[k] as number, dst[k] as number, `edge ${k}`, where);

@@ -1,7 +1,7 @@
 /** Graphs as data, from files too (Node). */
 
 import { readdir } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { fail } from "../../tensor/index.js";
 import { failFile, openRegular, readFully } from "../disk.js";
 import { readJson } from "../json-file.js";
@@ -31,7 +31,7 @@ export async function readTUDataset(folder: string): Promise<TUDataset> {
     const file = `${name}_${part}.txt`;
     if (files.includes(file)) texts[part] = await readText(join(folder, file));
   }
-  return parseTUDataset(texts, join(basename(folder), name));
+  return parseTUDataset(texts, join(folder, name));
 }
 
 const maxBytes = 500_000_000;

@@ -49,7 +49,8 @@ export function parseTUDataset(texts: Partial<Record<TUPart, string>>, name = "D
     return graph - 1;
   });
   const count = owners.reduce((most, graph) => Math.max(most, graph), -1) + 1;
-  const nodesOf = members(owners, count, "a node", owner.name);
+  checkEvery(owners, count, owner.name);
+  const nodesOf = members(owners, count);
   const edgesOf = members(ownersOfEdges(edges, owners), count);
   const per = (part: TUPart, rows: number, what: string) => checkRows(table(part), rows, what);
   const [nodeLabels, edgeLabels] = [
@@ -111,12 +112,19 @@ function ownersOfEdges({ name, rows, lines }: Table, owners: readonly number[]):
   });
 }
 
-/** What belongs to each of `count` graphs, by index. `what`: of what each must have one. */
-function members(owners: readonly number[], count: number, what?: string, name?: string): number[][] {
+/** Each graph must have a node: a line that names graph 10^9 must not make room for as many. */
+function checkEvery(owners: readonly number[], count: number, name: string): void {
+  const present = new Set(owners);
+  if (present.size === count) return;
+  let empty = 0;
+  while (present.has(empty)) empty++;
+  fail("file", `${name}: graph ${empty + 1} has not a node`);
+}
+
+/** What belongs to each of `count` graphs, by index. */
+function members(owners: readonly number[], count: number): number[][] {
   const found = Array.from({ length: count }, (): number[] => []);
   for (const [i, graph] of owners.entries()) found[graph]?.push(i);
-  const empty = found.findIndex((own) => own.length === 0);
-  if (what && empty >= 0) fail("file", `${name}: graph ${empty + 1} has not ${what}`);
   return found;
 }
 

@@ -52,7 +52,7 @@ export const gptNeoX: Architecture = {
     const base = config.optional("rotary_emb_base");
     const rotaryConfig = base === undefined ? config : config.with({ rope_theta: base });
     return {
-      layers: config.count("num_hidden_layers", 44),
+      layers: config.layers("num_hidden_layers", 44),
       width: config.count("hidden_size", 6144),
       heads: config.count("num_attention_heads", 64),
       vocabulary: config.count("vocab_size", 50432),

@@ -53,7 +53,7 @@ export const gpt2: Architecture = {
     const eps = config.number("layer_norm_epsilon", 1e-5);
     const mlp = config.choice("activation_function", "gelu_new", plainMLPs);
     return {
-      layers: config.count("n_layer", 12),
+      layers: config.layers("n_layer", 12),
       width,
       heads: config.count("n_head", 12),
       vocabulary: config.count("vocab_size", 50257),

@@ -14,18 +14,28 @@ export const activations = {
   relu: "relu",
 } as const;
 
+/** Widths, tables and contexts. */
+const largest = 2 ** 28;
+const mostLayers = 1024;
+
 export class HFConfig {
   constructor(
     readonly values: JsonObject,
     readonly where = "config.json",
   ) {}
 
-  /** A positive whole number; without a default it must be there. */
-  count(key: string, standard?: number): number {
+  /** A positive whole number, no larger than any model has; without a default it must be there. */
+  count(key: string, standard?: number, most = largest): number {
     const value = this.#given(key) ?? standard;
     if (!Number.isSafeInteger(value) || (value as number) < 1)
       return this.refuse(key, `expected a whole number of at least 1, got ${JSON.stringify(value)}`);
+    if ((value as number) > most) this.refuse(key, `expected at most ${most}, got ${JSON.stringify(value)}`);
     return value as number;
+  }
+
+  /** A number of layers, each of which is made before any weight is looked at. */
+  layers(key: string, standard?: number): number {
+    return this.count(key, standard, mostLayers);
   }
 
   number(key: string, standard?: number): number {

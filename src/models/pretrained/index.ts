@@ -1,7 +1,7 @@
 /** Public checkpoints as our decoder: `modelFromConfig(JSON.parse(configText))` builds it, `loadWeights` fills it. */
 
 import { closest } from "../../nn/closest.js";
-import { uninitialized } from "../../nn/index.js";
+import { bounded, uninitialized } from "../../nn/index.js";
 import { fail, type NDArray, type Variable } from "../../tensor/index.js";
 import { type GPT, gpt } from "../gpt.js";
 import type { Architecture } from "./architecture.js";
@@ -47,16 +47,26 @@ export function architectureOf(config: HFConfig): Architecture {
   return found;
 }
 
+/** Numbers of a model whose file is not there to say how many it holds. */
+const largestModel = 2 ** 40;
+
 /**
- * The model a `config.json` describes, its weights still 0. Throws a "file" error naming the key for an architecture or
+ * The model a `config.json` describes, its weights still 0, of at most `most` numbers. Throws a "file" error naming the key for an architecture or
  * a value that is not supported.
  */
-export function modelFromConfig(values: JsonObject, where = "config.json"): GPT {
+export function modelFromConfig(values: JsonObject, where = "config.json", most = largestModel): GPT {
   const config = new HFConfig(values, where);
   const architecture = architectureOf(config);
-  const model = uninitialized(() => gpt({ ...architecture.options(config), initialization: "none" }));
+  const options = architecture.options(config);
+  const model = bounded(most, where, () => uninitialized(() => gpt({ ...options, initialization: "none" })));
   model.source = config;
   return model;
+}
+
+/** Throws as `modelFromConfig` for what a `config.json` says by itself, without making anything. */
+export function checkConfig(values: JsonObject, where = "config.json"): void {
+  const config = new HFConfig(values, where);
+  architectureOf(config).options(config);
 }
 
 const layoutOf = ({ source }: GPT): Layout =>

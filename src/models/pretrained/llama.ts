@@ -50,7 +50,7 @@ export function llamaOptions(config: HFConfig): GPTOptions {
   const mlp = config.choice("hidden_act", "silu", gatedMLPs);
   config.only("pretraining_tp", 1);
   return {
-    layers: config.count("num_hidden_layers"),
+    layers: config.layers("num_hidden_layers"),
     width,
     heads,
     headWidth,

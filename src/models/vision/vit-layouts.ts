@@ -85,7 +85,7 @@ export function vitOptions(values: JsonObject, where = "config.json"): ViTOption
     patchSize: config.count("patch_size", 16),
     inputs: config.count("num_channels", 3),
     width,
-    layers: config.count("num_hidden_layers", 12),
+    layers: config.layers("num_hidden_layers", 12),
     heads: config.count("num_attention_heads", 12),
     hidden: config.count("intermediate_size", 3072),
     classes: heads[name] ? labelsOf(config) : 0,

@@ -152,7 +152,7 @@ describe("PNG and JPEG", () => {
   test("packed pixels that cannot be the picture's are refused before they are unpacked", () => {
     const bomb = png(2, 2, deflateSync(Buffer.alloc(50_000_000)));
     expect(() => decodeImage(bomb, "bomb.png")).toThrow(
-      /^bomb\.png: \d+ bytes of packed pixels cannot be 2 x 2 pixels/,
+      /^bomb\.png, byte 16: \d+ bytes of packed pixels cannot be 2 x 2 pixels/,
     );
     const claim = png(10_000, 10_000, deflateSync(Buffer.alloc(100)));
     expect(() => decodeImage(claim, "claim.png")).toThrow("cannot be 10000 x 10000 pixels");
@@ -164,7 +164,9 @@ describe("PNG and JPEG", () => {
   test("a cut JPEG and other files are errors", async () => {
     const bytes = new Uint8Array(await readFile(goldenPath("images/photo.jpg")));
     for (const length of [2, 20, 200, 600])
-      expect(() => decodeImage(bytes.subarray(0, length), "cut.jpg")).toThrow(/^cut\.jpg: broken JPEG/);
+      expect(() => decodeImage(bytes.subarray(0, length), "cut.jpg")).toThrow(
+        /^cut\.jpg, byte \d+: (a segment of|the JPEG ends here)|^cut\.jpg: broken JPEG/,
+      );
     expect(() => decodeImage(Buffer.from("GIF89a"), "a.gif")).toThrow("a.gif, byte 0: expected a PNG or JPEG file");
   });
 });
