@@ -2,14 +2,16 @@
  * Small decoders that differ in their norms alone, on the text of a study: 4 blocks of width 64, 4 heads, 64 bytes of
  * context, AdamW at 0.003 with (0.9, 0.98), a short warm-up and a cosine.
  */
+import type { Claim } from "../catalogue/claim.js";
 import { type GPT, gpt } from "../models/index.js";
 import type { NormOption } from "../nn/index.js";
 import { adamW } from "../optim/index.js";
 import { crossEntropy, type Tensor } from "../tensor/index.js";
 import { schedule } from "../train/schedule.js";
+import { judge, paired } from "./judge.js";
 import type { StudyContext } from "./study.js";
-import type { Fact } from "./study-report.js";
-import { meanOver, type Trained, trainRun } from "./train-run.js";
+import type { Fact, Section } from "./study-report.js";
+import { lossCurves, meanOver, type Trained, trainRun } from "./train-run.js";
 
 export interface TextVariant {
   readonly norm: NormOption;
@@ -70,7 +72,9 @@ async function trainVariant(
   return { ...trained, validationLoss: await meanOver(held, loss) };
 }
 
-export const textSetup = (context: StudyContext): Fact[] => [
+/** What was run, for a report. */
+export const textSetup = async (context: StudyContext): Promise<Fact[]> => [
+  ...(await context.laboratory()).setup().slice(0, 1),
   {
     label: "Model",
     value: `decoder of ${textShape.layers} blocks, width ${textShape.width}, ${textShape.heads} heads, GELU, rotary positions; only the norms differ`,
@@ -82,4 +86,41 @@ export const textSetup = (context: StudyContext): Fact[] => [
   { label: "Seeds", value: String(context.seeds.length) },
 ];
 
-export const heldOut = (runs: readonly TextRun[]): number[] => runs.map((run) => run.validationLoss);
+/** Claims that a run's held-out loss is below another's, or at most `within` nats above it; at least that far below where it is negative. */
+export function lossClaim<Name extends string>(
+  runs: Readonly<Record<Name, readonly TextRun[]>>,
+  {
+    claim,
+    run,
+    than,
+    within,
+    note,
+  }: {
+    readonly claim: string;
+    readonly run: Name;
+    readonly than: Name;
+    readonly within: number;
+    readonly note?: string;
+  },
+): Claim {
+  const [own, other] = [run, than].map((name) => runs[name].map(({ validationLoss }) => validationLoss)) as [
+    number[],
+    number[],
+  ];
+  return judge({
+    claim,
+    metric: "held-out loss (nats per byte)",
+    baseline: [than, other],
+    measured: [run, own],
+    effect: paired(other, own, (a, b) => a + within - b),
+    test: `difference against ${within}`,
+    ...(note !== undefined && { note }),
+  });
+}
+
+/** The curves of all variants. */
+export const textSection = (runs: Readonly<Record<string, readonly TextRun[]>>): Section => ({
+  title: "On text",
+  prose: ["The same decoder with each norm, before and after its blocks' sub-layers."],
+  figures: [lossCurves(runs, { title: "Training loss", caption: "A lower curve is better.", unit: "nats per byte" })],
+});

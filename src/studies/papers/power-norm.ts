@@ -3,19 +3,19 @@ import type { Claim } from "../../catalogue/claim.js";
 import { batchNorm, type Norm, powerNorm } from "../../nn/index.js";
 import { compile } from "../../runtime/index.js";
 import { grad, NDArray, normalArray, type Tensor, training } from "../../tensor/index.js";
-import { judge, logRatio, paired } from "../judge.js";
+import { judge, logRatio } from "../judge.js";
 import { countVerdicts, type PaperStudy, type StudyContext } from "../study.js";
 import type { LinesFigure } from "../study-report.js";
 import {
   compareTextNorms,
-  heldOut,
+  lossClaim,
   type TextRun,
   type TextVariant,
+  textSection,
   textSetup,
   textShape,
   textWarmup,
 } from "../text-norms.js";
-import { lossCurves } from "../train-run.js";
 
 export const study: PaperStudy = {
   paper: "power-norm",
@@ -30,7 +30,7 @@ export const study: PaperStudy = {
     for (const seed of seeds) changes.push(await fluctuations(context, seed));
     const runs = await compareTextNorms(context, variants(context));
     return {
-      setup: [...(await context.laboratory()).setup().slice(0, 1), ...textSetup(context)],
+      setup: await textSetup(context),
       claims: [...fluctuationClaims(changes), ...trainingClaims(runs)],
       sections: [
         {
@@ -40,13 +40,7 @@ export const study: PaperStudy = {
           ],
           figures: [fluctuationFigure(changes)],
         },
-        {
-          title: "On text",
-          prose: ["The same decoder with each norm."],
-          figures: [
-            lossCurves(runs, { title: "Training loss", caption: "A lower curve is better.", unit: "nats per byte" }),
-          ],
-        },
+        textSection(runs),
       ],
     };
   },
@@ -159,28 +153,24 @@ const fluctuationFigure = (changes: readonly Fluctuations[]): LinesFigure => ({
 });
 
 function trainingClaims(runs: Readonly<Record<keyof ReturnType<typeof variants>, readonly TextRun[]>>): Claim[] {
-  const compare = (claim: string, better: keyof typeof runs, worse: keyof typeof runs, margin: number) =>
-    judge({
-      claim,
-      metric: "held-out loss (nats per byte)",
-      baseline: [worse, heldOut(runs[worse])],
-      measured: [better, heldOut(runs[better])],
-      effect: paired(heldOut(runs[worse]), heldOut(runs[better]), (a, b) => a - b - margin),
-      test: `difference against ${margin}`,
-    });
   return [
-    compare(
-      "Before the sub-layers it learns as well as LayerNorm (within 0.03 nats)",
-      "PowerNorm, pre",
-      "LayerNorm, pre",
-      -0.03,
-    ),
-    compare("After the sub-layers, too (within 0.03 nats)", "PowerNorm, post", "LayerNorm, post", -0.03),
-    compare(
-      "Layer-scale is not optional before the sub-layers: without it the loss is at least 0.1 nats higher",
-      "PowerNorm, pre",
-      "PowerNorm without layer-scale, pre",
-      0.1,
-    ),
+    lossClaim(runs, {
+      claim: "Before the sub-layers it learns as well as LayerNorm (within 0.03 nats)",
+      run: "PowerNorm, pre",
+      than: "LayerNorm, pre",
+      within: 0.03,
+    }),
+    lossClaim(runs, {
+      claim: "After the sub-layers, too (within 0.03 nats)",
+      run: "PowerNorm, post",
+      than: "LayerNorm, post",
+      within: 0.03,
+    }),
+    lossClaim(runs, {
+      claim: "Layer-scale is not optional before the sub-layers: without it the loss is at least 0.1 nats higher",
+      run: "PowerNorm, pre",
+      than: "PowerNorm without layer-scale, pre",
+      within: -0.1,
+    }),
   ];
 }

@@ -10,14 +10,15 @@ import { countVerdicts, type PaperStudy, type StudyContext } from "../study.js";
 import type { LinesFigure } from "../study-report.js";
 import {
   compareTextNorms,
-  heldOut,
+  lossClaim,
   type TextRun,
   type TextVariant,
+  textSection,
   textSetup,
   textShape,
   textWarmup,
 } from "../text-norms.js";
-import { lossCurves, outputsOf } from "../train-run.js";
+import { outputsOf } from "../train-run.js";
 
 export const study: PaperStudy = {
   paper: "unified-norm",
@@ -36,7 +37,7 @@ export const study: PaperStudy = {
     const latency = await timeFolded(context.quick ? 10 : 30);
     const runs = await compareTextNorms(context, variants(context));
     return {
-      setup: [...(await context.laboratory()).setup().slice(0, 1), ...textSetup(context)],
+      setup: await textSetup(context),
       claims: [...outlierClaims(outliers), ...foldClaims(folding, latency), ...trainingClaims(runs)],
       sections: [
         {
@@ -46,13 +47,7 @@ export const study: PaperStudy = {
           ],
           figures: [outlierFigure(outliers)],
         },
-        {
-          title: "On text",
-          prose: ["The same decoder with each norm, before and after its blocks' sub-layers."],
-          figures: [
-            lossCurves(runs, { title: "Training loss", caption: "A lower curve is better.", unit: "nats per byte" }),
-          ],
-        },
+        textSection(runs),
       ],
     };
   },
@@ -218,35 +213,25 @@ function foldClaims(foldings: readonly Folding[], { layer, folded }: Latency): C
 }
 
 function trainingClaims(runs: Readonly<Record<keyof ReturnType<typeof variants>, readonly TextRun[]>>): Claim[] {
-  const within = (claim: string, name: keyof typeof runs, twin: keyof typeof runs, margin: number, note?: string) =>
-    judge({
-      claim,
-      metric: "held-out loss (nats per byte)",
-      baseline: [twin, heldOut(runs[twin])],
-      measured: [name, heldOut(runs[name])],
-      effect: paired(heldOut(runs[twin]), heldOut(runs[name]), (a, b) => a + margin - b),
-      test: `difference against ${margin}`,
-      ...(note !== undefined && { note }),
-    });
   return [
-    within(
-      "After the sub-layers it learns as well as LayerNorm (within 0.05 nats)",
-      "Unified, post",
-      "LayerNorm, post",
-      0.05,
-    ),
-    within(
-      "Before the sub-layers, with a window of 1, too (within 0.02 nats)",
-      "Unified of window 1, pre",
-      "LayerNorm, pre",
-      0.02,
-    ),
-    within(
-      "… and with its usual window of 4 (within 0.05 nats)",
-      "Unified, pre",
-      "LayerNorm, pre",
-      0.05,
-      "Its approximate backward pass costs about a tenth of a nat in so short a pre-norm run.",
-    ),
+    lossClaim(runs, {
+      claim: "After the sub-layers it learns as well as LayerNorm (within 0.05 nats)",
+      run: "Unified, post",
+      than: "LayerNorm, post",
+      within: 0.05,
+    }),
+    lossClaim(runs, {
+      claim: "Before the sub-layers, with a window of 1, too (within 0.02 nats)",
+      run: "Unified of window 1, pre",
+      than: "LayerNorm, pre",
+      within: 0.02,
+    }),
+    lossClaim(runs, {
+      claim: "… and with its usual window of 4 (within 0.05 nats)",
+      run: "Unified, pre",
+      than: "LayerNorm, pre",
+      within: 0.05,
+      note: "The approximate backward pass has its price in so short a pre-norm run.",
+    }),
   ];
 }
