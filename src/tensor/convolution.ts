@@ -2,7 +2,7 @@
 import { fail } from "./errors.js";
 import { matmul } from "./matrix.js";
 import { sum } from "./reduction.js";
-import { formatShape } from "./shape.js";
+import { formatShape, type Shape } from "./shape.js";
 import { concat, flip, pad, reshape, slice, transpose } from "./shaping.js";
 import { attachMethods, defineSingle, type Lowering, type MethodsOf, type Tensor } from "./tensor.js";
 
@@ -24,6 +24,8 @@ interface Geometry {
   readonly after: readonly number[];
   readonly dilation: readonly number[];
   readonly groups: number;
+  /** The weight is that of the opposite direction, [in, out, k]: used as `opposite` makes it, without making it first. */
+  readonly turned?: boolean;
 }
 
 export function perAxis(name: string, what: string, value: PerAxis, axes: number, least: number): number[] {
@@ -89,11 +91,17 @@ const onnxGeometry = ({ stride, before, after, dilation, groups }: Geometry, wei
   kernel_shape: weight.shape.slice(2),
 });
 
+/** Output and input channels of a weight as it is used. */
+const channelsOf = (weight: Tensor, { turned }: Geometry): readonly [out: number, perGroup: number] =>
+  turned ? [weight.dim(1), weight.dim(0)] : [weight.dim(0), weight.dim(1)];
+
 const makeConvolution = defineSingle<Geometry>({
   name: "convolution",
-  infer: ([input, kernel], { stride, before, after, dilation, groups }) => {
+  infer: ([input, kernel], geometry) => {
+    const { stride, before, after, dilation, groups } = geometry;
     const [x, weight] = [input as Tensor, kernel as Tensor];
-    const [channels, perGroup, out] = [x.dim(1), weight.dim(1), weight.dim(0)];
+    const channels = x.dim(1);
+    const [out, perGroup] = channelsOf(weight, geometry);
     if (channels !== perGroup * groups || out % groups !== 0)
       fail(
         "shape",
@@ -114,20 +122,35 @@ const makeConvolution = defineSingle<Geometry>({
     const [x, weight] = inputs as [Tensor, Tensor];
     return [
       needs(0) ? inputGradient(gradient, x, weight, attributes) : undefined,
-      needs(1) ? weightGradient(x, gradient, weight, attributes) : undefined,
+      needs(1) ? usedWeightGradient(x, gradient, weight, attributes) : undefined,
     ];
   },
-  flops: ({ inputs, outputs }) => {
+  flops: ({ inputs, outputs, attributes }) => {
     const weight = inputs[1] as Tensor;
-    return (2 * (outputs[0] as Tensor).size * weight.size) / weight.dim(0);
+    return (2 * (outputs[0] as Tensor).size * weight.size) / channelsOf(weight, attributes as Geometry)[0];
   },
   lower: (lowering) => {
     const { emit, inputs, node, attributes } = lowering;
     const weight = node.inputs[1] as Tensor;
     if (fitsBlocks(weight, attributes, lowering.channelBlock)) lowerBlocked(lowering, weight, lowering.channelBlock);
-    else emit("Conv", inputs, onnxGeometry(attributes, weight));
+    else {
+      const [x, w] = inputs as [string, string];
+      emit("Conv", [x, attributes.turned ? turnedWeight(lowering, w, weight) : w], onnxGeometry(attributes, weight));
+    }
   },
 });
+
+/** [in, out, k] to [out, in, k], each kernel turned round: its places in the opposite order. */
+function turnedWeight({ value, integers }: Lowering<Geometry>, w: string, weight: Tensor): string {
+  const [inputs, outputs, ...kernel] = weight.shape as [number, number, ...number[]];
+  const places = kernel.reduce((a, b) => a * b, 1);
+  const flat = value("Reshape", [w, integers([inputs, outputs, places])]);
+  const backwards = value("Gather", [flat, integers(fromLast(places))], { axis: 2 });
+  const swapped = value("Transpose", [backwards], { perm: [1, 0, 2] });
+  return value("Reshape", [swapped, integers([outputs, inputs, ...kernel])]);
+}
+
+const fromLast = (count: number): number[] => Array.from({ length: count }, (_, i) => count - 1 - i);
 
 function fitsBlocks(weight: Tensor, { groups }: Geometry, block: number | undefined): block is number {
   const [out, channels] = [weight.dim(0), weight.dim(1)];
@@ -145,11 +168,14 @@ function lowerBlocked(
   B: number,
 ): void {
   const domain = "com.microsoft.nchwc";
-  const [out, channels, kh, kw] = weight.shape as [number, number, number, number];
+  const [first, second, kh, kw] = weight.shape as [number, number, number, number];
+  const [out, channels] = channelsOf(weight, attributes);
   const [x, w] = inputs as [string, string];
-  const blocks = value("Reshape", [w, integers([out / B, B, channels / B, B, kh, kw])]);
-  const turned = value("Transpose", [blocks], { perm: [0, 2, 4, 5, 3, 1] });
-  const kernel = value("Reshape", [turned, integers(weight.shape)]);
+  const blocks = value("Reshape", [w, integers([first / B, B, second / B, B, kh * kw])]);
+  const perm = attributes.turned ? [2, 0, 4, 1, 3] : [0, 2, 4, 3, 1];
+  const inBlocks = value("Transpose", [blocks], { perm });
+  const ordered = attributes.turned ? value("Gather", [inBlocks, integers(fromLast(kh * kw))], { axis: 2 }) : inBlocks;
+  const kernel = value("Reshape", [ordered, integers([out, channels, kh, kw])]);
   const image = value("ReorderInput", [x], {}, domain);
   const y = value("Conv", [image, kernel], onnxGeometry(attributes, weight), domain);
   emit("ReorderOutput", [y], { channels: out }, domain);
@@ -185,7 +211,7 @@ const makeTransposed = defineSingle<TransposeGeometry>({
     const [x, weight] = inputs as [Tensor, Tensor];
     return [
       needs(0) ? makeConvolution([gradient, weight], attributes) : undefined,
-      needs(1) ? weightGradient(gradient, x, weight, attributes) : undefined,
+      needs(1) ? weightGradient(gradient, x, weight.shape, attributes) : undefined,
     ];
   },
   flops: ({ inputs }) => {
@@ -211,20 +237,25 @@ function opposite(weight: Tensor, groups: number): Tensor {
   return reshape(swapped, [groups * perGroup, out / groups, ...kernel]);
 }
 
+/** The gradient of the weight as it is stored. */
+function usedWeightGradient(x: Tensor, g: Tensor, weight: Tensor, { turned, ...geometry }: Geometry): Tensor {
+  if (!turned) return weightGradient(x, g, weight.shape, geometry);
+  const [inputs, outputs, ...kernel] = weight.shape as [number, number, ...number[]];
+  return opposite(weightGradient(x, g, [outputs, inputs, ...kernel], geometry), 1);
+}
+
 /** With stride 1 a plain convolution by the turned kernel, which engines run faster than their transposed one. */
 function inputGradient(g: Tensor, x: Tensor, weight: Tensor, geometry: Geometry): Tensor {
-  const { stride, before, after, dilation, groups } = geometry;
+  const { stride, before, after, dilation, groups, turned = false } = geometry;
   const reach = weight.shape.slice(2).map((k, i) => extent(k, at(dilation, i)) - 1);
   const plain = stride.every((s) => s === 1) && reach.every((r, i) => r >= at(before, i) && r >= at(after, i));
   if (plain) {
     const rest = (side: readonly number[]) => reach.map((r, i) => r - at(side, i));
-    return makeConvolution([g, opposite(weight, groups)], {
-      stride,
-      before: rest(before),
-      after: rest(after),
-      dilation,
-      groups,
-    });
+    const back = { stride, before: rest(before), after: rest(after), dilation, groups };
+    // Turned twice is as it was.
+    if (turned) return makeConvolution([g, weight], back);
+    if (groups === 1) return makeConvolution([g, weight], { ...back, turned: true });
+    return makeConvolution([g, opposite(weight, groups)], back);
   }
   const outputPadding = x.shape.slice(2).map((n, i) => {
     const covered =
@@ -246,30 +277,30 @@ const fewChannels = 64 * 64;
  * every place of the kernel. Engines run it two to three times as fast as the convolution that it also is (LOG.md), which
  * stays where a group has one channel, and for float16, which the CPU cannot multiply.
  */
-function weightGradient(x: Tensor, g: Tensor, weight: Tensor, geometry: Geometry): Tensor {
+function weightGradient(x: Tensor, g: Tensor, shape: Shape, geometry: Geometry): Tensor {
   const perGroup = x.dim(1) / geometry.groups;
   if (x.dtype !== "float32" || (geometry.groups > 1 && perGroup < 4))
-    return weightGradientByConvolution(x, g, weight, geometry);
+    return weightGradientByConvolution(x, g, shape, geometry);
   const { groups } = geometry;
   const [batch, out] = [g.dim(0), g.dim(1)];
   const places = g.size / (batch * out);
   const gradient = reshape(g, [batch, groups, out / groups, places]);
-  const columns = kernelPlaces(weight).map((place) =>
+  const columns = kernelPlaces(shape).map((place) =>
     reshape(shifted(x, place, g, geometry), [batch, groups, perGroup, places]),
   );
   const product = (column: Tensor) => sum(matmul(gradient, transpose(column, [0, 1, 3, 2])), 0);
   const taps = columns.length;
   if (perGroup * (out / groups) > fewChannels && 4 * taps * x.size <= mostColumnBytes) {
     const all = reshape(product(concat(columns, 2)), [out, taps, perGroup]);
-    return reshape(transpose(all, [0, 2, 1]), weight.shape);
+    return reshape(transpose(all, [0, 2, 1]), shape);
   }
   const each = columns.map((column) => reshape(product(column), [out, perGroup, 1]));
-  return reshape(concat(each, 2), weight.shape);
+  return reshape(concat(each, 2), shape);
 }
 
 /** Every place of a kernel, in order. */
-function kernelPlaces(weight: Tensor): number[][] {
-  return weight.shape
+function kernelPlaces(shape: Shape): number[][] {
+  return shape
     .slice(2)
     .reduce<number[][]>((all, n) => all.flatMap((place) => Array.from({ length: n }, (_, k) => [...place, k])), [[]]);
 }
@@ -299,7 +330,7 @@ function shifted(
 function weightGradientByConvolution(
   x: Tensor,
   g: Tensor,
-  weight: Tensor,
+  shape: Shape,
   { stride, before, after, dilation, groups }: Geometry,
 ): Tensor {
   const [batch, channels, ...spatial] = x.shape as [number, number, ...number[]];
@@ -309,7 +340,7 @@ function weightGradientByConvolution(
   const image = reshape(grouped, [perGroup, groups * batch, ...spatial]);
   const kernel = transpose(g, [1, 0, ...axes.map((i) => i + 2)]);
   const wide = makeConvolution([image, kernel], { stride: dilation, before, after, dilation: stride, groups });
-  const cut = axes.reduce((y, i) => slice(y, { axis: i + 2, end: weight.dim(i + 2) }), wide);
+  const cut = axes.reduce((y, i) => slice(y, { axis: i + 2, end: at(shape, i + 2) }), wide);
   return transpose(cut, [1, 0, ...axes.map((i) => i + 2)]);
 }
 

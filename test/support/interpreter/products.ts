@@ -47,8 +47,9 @@ function eachPlace(
 }
 
 const convolution: Rule = (node, inputs) => {
-  const [x, weight] = inputs as [Value, Value];
-  const geometry = node.attributes as Window & { groups: number };
+  const [x, stored] = inputs as [Value, Value];
+  const geometry = node.attributes as Window & { groups: number; turned?: boolean };
+  const weight = geometry.turned ? turnedRound(stored) : stored;
   const [out, perGroup, ...kernel] = weight.shape as [number, number, ...number[]];
   return [
     makeValue(outputShape(node), ([n, o, ...place]) => {
@@ -62,6 +63,14 @@ const convolution: Rule = (node, inputs) => {
     }),
   ];
 };
+
+/** [in, out, k] as [out, in, k], each kernel from its last place to its first. */
+function turnedRound(weight: Value): Value {
+  const [inputs, outputs, ...kernel] = weight.shape as [number, number, ...number[]];
+  return makeValue([outputs, inputs, ...kernel], ([o, i, ...k]) =>
+    read(weight, [i as number, o as number, ...k.map((place, axis) => (kernel[axis] as number) - 1 - place)]),
+  );
+}
 
 /** Every input place adds its weighted kernel to the output places a convolution would have read it from. */
 const convolutionTranspose: Rule = (node, inputs) => {
