@@ -1,9 +1,13 @@
 /** The part of the probe that a training stands on: values that a program updates and is fed again. */
 import type { DeviceArray, NDArray, Tensor } from "../tensor/index.js";
-import type { Backend, Session } from "./backend.js";
+import type { Backend } from "./backend.js";
 
 export const stateNames = ["moment", "weight"] as const;
 export type State<T> = Readonly<Record<(typeof stateNames)[number], T>>;
+
+type Arrays = ReadonlyMap<string, DeviceArray>;
+/** The program with these values of the state, by input, and buffers to be written to, by output; gives all outputs. */
+export type Run = (state: Arrays, spares: Arrays) => Promise<Arrays>;
 
 const rounds = 3;
 const nextOf = (name: string): string => `next ${name}`;
@@ -19,12 +23,11 @@ export function nextState(x: Tensor, { moment, weight }: State<Tensor>): Map<str
 
 /**
  * Runs the program again and again as trainings do: new values are fed where they were computed, and old ones' buffers
- * given to be written to. `feeds` gives what else it reads, `check` is told each value, its name and what it should be.
+ * given to be written to. `check` is told each value, its name and what it should be.
  */
 export async function checkState(
   backend: Backend,
-  session: Session,
-  feeds: () => ReadonlyMap<string, DeviceArray>,
+  run: Run,
   inputs: ReadonlyMap<string, string>,
   { x, ...start }: State<NDArray> & { readonly x: NDArray },
   check: (name: string, got: NDArray, expected: readonly number[]) => void,
@@ -37,8 +40,8 @@ export async function checkState(
   const added = x.toNumbers();
   let known: State<readonly number[]> = { moment: start.moment.toNumbers(), weight: start.weight.toNumbers() };
   for (let round = 1; round <= rounds; round++) {
-    const fed = new Map([...feeds(), ...stateNames.map((name) => [inputs.get(name), current.get(name)] as const)]);
-    const results = await session.run(fed as Map<string, DeviceArray>, stateNames.map(nextOf), spares);
+    const fed = stateNames.map((name) => [inputs.get(name) as string, current.get(name) as DeviceArray] as const);
+    const results = await run(new Map(fed), spares);
     const moment = known.moment.map((m, i) => m / 2 + (added[i] as number));
     const next = { moment, weight: known.weight.map((w, i) => w - (moment[i] as number) / 4) };
     for (const name of stateNames) {

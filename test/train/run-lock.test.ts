@@ -1,4 +1,5 @@
 /** One training at a time in a folder, whoever dies at whatever moment. */
+import { createHash } from "node:crypto";
 import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -64,6 +65,28 @@ describe("a lock", () => {
     const folder = await locked(text);
     await expect(lockRun(folder)).rejects.toThrow(message);
     expect(await readFile(join(folder, "lock"), "utf8")).toBe(text);
+  });
+
+  describe("whose succession was claimed", () => {
+    const dead = `${nobody} ${hostname()} 77 some-id\n`;
+    const claimed = async (by: string): Promise<string> => {
+      const folder = await locked(dead);
+      const name = createHash("sha256").update(dead).digest("hex").slice(0, 32);
+      await writeFile(join(folder, `.lock-after-${name}`), by);
+      return folder;
+    };
+
+    test("by a process that died before it had it is taken over, and nothing is left", async () => {
+      const folder = await claimed(`${nobody + 1} ${hostname()} 78 other-id\n`);
+      const release = await lockRun(folder);
+      expect(await readdir(folder)).toEqual(["lock"]);
+      await release();
+    });
+
+    test("by a process that lives is respected", async () => {
+      const folder = await claimed(`${process.ppid} ${hostname()}\n`);
+      await expect(lockRun(folder)).rejects.toThrow(`process ${process.ppid} on ${hostname()} is training this run`);
+    });
   });
 
   test("that somebody deleted, and another took, is not let go by the first", async () => {
