@@ -19,7 +19,7 @@ const theme = stored();
 if (theme === "light" || theme === "dark") root.dataset.theme = theme;
 
 document.addEventListener("DOMContentLoaded", () => {
-  const button = document.querySelector("#theme");
+  const button = document.querySelector("#site-theme");
   button.addEventListener("click", () => {
     const dark = root.dataset.theme
       ? root.dataset.theme === "dark"
@@ -28,7 +28,7 @@ document.addEventListener("DOMContentLoaded", () => {
     stored(root.dataset.theme);
   });
   // On a wide screen the list of pages is always open.
-  const menu = document.querySelector("#menu");
+  const menu = document.querySelector("#site-menu");
   const wide = matchMedia("(min-width: 900px)");
   const openWhereWide = () => {
     menu.open = wide.matches;
@@ -36,7 +36,7 @@ document.addEventListener("DOMContentLoaded", () => {
   openWhereWide();
   wide.addEventListener("change", openWhereWide);
   menu.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
-  search(document.querySelector("#search"), document.querySelector("#results"));
+  search(document.querySelector("#site-search"), document.querySelector("#site-results"));
 });
 
 /** The index comes with the first word, as a script: pages opened as files may not fetch. */
@@ -73,7 +73,7 @@ function search(field, list) {
     if (!query) return close();
     let found;
     try {
-      found = (await load()).search(query).slice(0, 20);
+      found = namedFirst((await load()).search(query), query).slice(0, 20);
     } catch (error) {
       list.replaceChildren(message(error.message));
     }
@@ -118,6 +118,13 @@ function search(field, list) {
     event.preventDefault();
     field.focus();
   });
+}
+
+/** Who writes a whole name means what is called so. */
+function namedFirst(found, query) {
+  const wanted = query.toLowerCase();
+  const isNamed = ({ title }) => [title.toLowerCase(), title.toLowerCase().replace(/^.*\./, "")].includes(wanted);
+  return [...found.filter(isNamed), ...found.filter((item) => !isNamed(item))];
 }
 
 function message(text) {

@@ -22,9 +22,12 @@ export function highlight(code, language) {
   return name in languages ? core.highlight(code, { language: name }).value : escapeHtml(code);
 }
 
-/** Types in highlighted code become links; `link` gives the address of a name, or undefined. */
+/** Types in highlighted code, not in its comments, become links; `link` gives the address of a name, or undefined. */
 export const linkNames = (html, link) =>
-  html.replace(/(<[^>]*>|&\w+;)|\b[A-Z]\w+\b/g, (name, markup) => {
-    const address = markup ? undefined : link(name);
-    return address ? `<a href="${address}">${name}</a>` : name;
-  });
+  html.replace(
+    /(<span class="hljs-(?:comment|string)">[\s\S]*?<\/span>|<[^>]*>|&\w+;)|\b[A-Z]\w+\b/g,
+    (name, markup) => {
+      const address = markup ? undefined : link(name);
+      return address ? `<a href="${address}">${name}</a>` : name;
+    },
+  );

@@ -18,7 +18,12 @@ import { pageHtml } from "./template.js";
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const output = resolve(process.argv[2] ?? join(root, "site"));
 const { pages: apiPages, names } = reference();
-const api = apiPages.map((page) => ({ ...page, source: page.path, label: page.title, group: "Reference" }));
+const api = apiPages.map((page) => ({
+  ...page,
+  source: page.path,
+  label: page.label ?? page.title,
+  group: "Reference",
+}));
 const pages = inOrder([...pagesOfFiles(), ...api]);
 const links = linker(pages);
 

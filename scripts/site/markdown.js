@@ -8,6 +8,7 @@ import { escapeHtml, highlight, linkNames } from "./highlight.js";
  * @property {string} id
  * @property {string} title as plain text
  * @property {string} text what stands below it, as plain text
+ * @property {string} opening the first of it: words where there are any, else code
  */
 
 /**
@@ -28,20 +29,27 @@ export function render(text, { link, name, api = false }) {
     ids.add(id);
     return id;
   };
+  let inLink = false;
+  // The name that is being explained, which needs no link to itself.
+  let current = "";
   const renderer = {
     heading({ tokens, depth }) {
       const title = plain(tokens);
       const id = idOf(title, depth);
-      sections.push({ depth, id, title, text: "" });
+      sections.push({ depth, id, title, text: "", opening: "" });
+      current = api && depth === 3 ? title : "";
       const inner = api && depth === 3 ? `<code>${escapeHtml(title)}</code>` : this.parser.parseInline(tokens);
       return `<h${depth} id="${escapeHtml(id)}">${inner}<a class="anchor" href="#${escapeHtml(id)}" aria-label="Link to this section">#</a></h${depth}>\n`;
     },
     code({ text: code, lang = "" }) {
       const [language = ""] = lang.split(" ");
       const file = /file=(\S+)/.exec(lang)?.[1];
-      const html = highlight(code, language);
+      const plainHtml = highlight(code, language);
+      const linked = (word) => (word === current.replace(/^.*\./, "") ? undefined : name(word));
+      const html = api && language === "ts" ? linkNames(plainHtml, linked) : plainHtml;
       const label = file ? `<figcaption>${escapeHtml(file)}</figcaption>` : "";
-      return `<figure class="code">${label}<pre tabindex="0"><code>${api ? linkNames(html, (word) => name(word)) : html}</code></pre></figure>\n`;
+      const wrapped = language === "text" ? ' class="text"' : "";
+      return `<figure class="code">${label}<pre tabindex="0"${wrapped}><code>${html}</code></pre></figure>\n`;
     },
     codespan({ text: code }) {
       // Lower-case words without a namespace are keys and values as often as they are functions of ours.
@@ -62,14 +70,19 @@ export function render(text, { link, name, api = false }) {
     },
     html: ({ text: raw }) => (raw.startsWith("<!--") ? "" : escapeHtml(raw)),
   };
-  let inLink = false;
   const marked = new Marked({ gfm: true, renderer });
   const tokens = marked.lexer(text);
   const html = marked.parser(tokens);
   let i = -1;
+  const bodies = sections.map(() => []);
   for (const token of tokens)
     if (token.type === "heading") i++;
-    else if (sections[i]) sections[i].text = `${sections[i].text} ${plain([token])}`.trim();
+    else bodies[i]?.push(token);
+  for (const [at, body] of bodies.entries()) {
+    const code = body.filter(({ type }) => type === "code");
+    sections[at].text = plain(body).trim();
+    sections[at].opening = plain(body.filter((token) => !code.includes(token))).trim() || plain(code).trim();
+  }
   return { html, sections };
 }
 
@@ -89,7 +102,7 @@ function plain(tokens) {
       if (token.type === "html" || token.type === "space") return "";
       return token.tokens ? plain(token.tokens) : (token.text ?? "");
     })
-    .join(tokens.some(({ type }) => type === "paragraph") ? " " : "")
+    .join(tokens.some(({ type }) => type === "paragraph" || type === "code") ? " " : "")
     .replace(/\s+/g, " ");
 }
 

@@ -109,10 +109,12 @@ function index(pages) {
     );
     return `| [${title}](${path.slice(4)}) | ${spaces.filter(Boolean).join(", ")} | ${entries.length} | ${about} |`;
   });
-  const count = pages.reduce((sum, { entries }) => sum + entries.length, 0);
+  const all = pages.flatMap(({ entries }) => entries);
+  const count = all.filter(({ name }) => !name.startsWith("Tensor.")).length;
   const markdown = `# Reference
 
-Everything that \`import { … } from "layerwise"\` gives, ${count} names, from the docstrings of the sources. What stands in a
+Everything that \`import { … } from "layerwise"\` gives, ${count} names, and the ${all.length - count} methods of a
+tensor, from the docstrings of the sources. What stands in a
 namespace is imported with it: \`import { nn } from "layerwise"\`, then \`nn.rmsNorm(64)\`. In browsers the package is the
 same without what reads and writes files.
 
@@ -120,7 +122,7 @@ same without what reads and writes files.
 | --- | --- | --- | --- |
 ${rows.join("\n")}
 `;
-  return { path: "api/index.html", title: "Reference", markdown };
+  return { path: "api/index.html", title: "Reference", label: "Contents", markdown };
 }
 
 /** `RMSNorm` as well as `nn.RMSNorm`, where only one thing has that name. */

@@ -8,12 +8,12 @@ const excerptOf = (text) => (text.length > 160 ? `${text.slice(0, 160).replace(/
 export function searchIndex(pages) {
   const index = new MiniSearch(indexOptions);
   const documents = pages.flatMap(({ path, title, sections }) =>
-    sections.map(({ id, title: heading, text, depth }) => ({
+    sections.map(({ id, title: heading, text, opening, depth }) => ({
       title: heading,
       page: title,
       text,
       address: depth === 1 ? path : `${path}#${id}`,
-      excerpt: excerptOf(text),
+      excerpt: excerptOf(opening),
     })),
   );
   index.addAll(documents.map((item, id) => ({ id, ...item })));

@@ -25,21 +25,21 @@ header{position:sticky;top:0;z-index:2;display:flex;align-items:center;gap:16px;
 header::before{content:"";position:absolute;inset:0 0 auto;height:6px;background:linear-gradient(90deg,${stripes})}
 .name{font-weight:700;font-size:18px;letter-spacing:-.01em;color:var(--ink);text-decoration:none}
 [role=search]{position:relative;flex:1;max-width:480px;margin-left:auto}
-#search{width:100%;height:36px;padding:0 12px;font:inherit;font-size:15px;color:var(--ink);background:var(--soft);border:1px solid var(--line);border-radius:8px}
-#search::placeholder{color:var(--ink-2);opacity:1}
-#results{position:absolute;right:0;top:42px;width:min(560px,calc(100vw - 32px));max-height:min(70vh,640px);overflow-y:auto;padding:6px;background:var(--page);border:1px solid var(--line);border-radius:10px;box-shadow:0 12px 32px rgb(0 0 0/.18)}
-#results[hidden]{display:none}
-#results a{display:flex;flex-wrap:wrap;gap:0 10px;align-items:baseline;padding:8px 10px;border-radius:6px;color:var(--ink);text-decoration:none}
-#results a:hover,#results a[aria-selected]{background:var(--soft);box-shadow:inset 3px 0 var(--link)}
-#results strong{font-weight:600;overflow-wrap:anywhere}
-#results span{font-size:13px;color:var(--ink-2)}
-#results small{width:100%;font-size:13px;line-height:1.45;color:var(--ink-2);overflow-wrap:anywhere}
-#results p{margin:8px 10px;color:var(--ink-2)}
+#site-search{width:100%;height:36px;padding:0 12px;font:inherit;font-size:15px;color:var(--ink);background:var(--soft);border:1px solid var(--line);border-radius:8px}
+#site-search::placeholder{color:var(--ink-2);opacity:1}
+#site-results{position:absolute;right:0;top:42px;width:min(560px,calc(100vw - 32px));max-height:min(70vh,640px);overflow-y:auto;padding:6px;background:var(--page);border:1px solid var(--line);border-radius:10px;box-shadow:0 12px 32px rgb(0 0 0/.18)}
+#site-results[hidden]{display:none}
+#site-results a{display:flex;flex-wrap:wrap;gap:0 10px;align-items:baseline;padding:8px 10px;border-radius:6px;color:var(--ink);text-decoration:none}
+#site-results a:hover,#site-results a[aria-selected]{background:var(--soft);box-shadow:inset 3px 0 var(--link)}
+#site-results strong{font-weight:600;overflow-wrap:anywhere}
+#site-results span{font-size:13px;color:var(--ink-2)}
+#site-results small{width:100%;font-size:13px;line-height:1.45;color:var(--ink-2);overflow-wrap:anywhere}
+#site-results p{margin:8px 10px;color:var(--ink-2)}
 mark{background:var(--open-bg);color:var(--open);border-radius:2px}
-#theme{width:36px;height:36px;font-size:18px;line-height:1;color:var(--ink);background:var(--soft);border:1px solid var(--line);border-radius:8px;cursor:pointer}
+#site-theme{width:36px;height:36px;font-size:18px;line-height:1;color:var(--ink);background:var(--soft);border:1px solid var(--line);border-radius:8px;cursor:pointer}
 .columns{display:grid;grid-template-columns:248px minmax(0,1fr) 208px;gap:0 44px;max-width:1400px;margin:0 auto;padding:0 24px}
-#menu{position:sticky;top:60px;align-self:start;max-height:calc(100vh - 60px);overflow-y:auto;padding:18px 8px 48px 0;font-size:14.5px}
-#menu summary{display:none}
+#site-menu{position:sticky;top:60px;align-self:start;max-height:calc(100vh - 60px);overflow-y:auto;padding:18px 8px 48px 0;font-size:14.5px}
+#site-menu summary{display:none}
 nav h2,aside h2{margin:20px 0 6px;font-size:12.5px;font-weight:600;letter-spacing:.04em;color:var(--ink-2)}
 nav h2:first-child,aside h2{margin-top:6px}
 nav ul,aside ul{list-style:none;margin:0;padding:0}
@@ -64,9 +64,10 @@ main li{margin:3px 0}
 code{padding:.12em .32em;border-radius:4px;background:var(--soft);font:.9em/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace}
 .code{margin:0 0 16px}
 figcaption{display:inline-block;padding:3px 12px;border:1px solid var(--line);border-bottom:0;border-radius:8px 8px 0 0;background:var(--soft);font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;color:var(--ink-2)}
-pre{margin:0;padding:12px 16px;border:1px solid var(--line);border-radius:8px;background:var(--soft);overflow-x:auto;tab-size:2}
+pre{margin:0;padding:12px 16px;border:1px solid var(--line);border-radius:8px;background:var(--soft);overflow-x:auto;tab-size:2;font-size:13.5px;line-height:1.55}
+pre.text{white-space:pre-wrap}
 figcaption+pre{border-top-left-radius:0}
-pre code{padding:0;background:none;font-size:13.5px}
+pre code{padding:0;background:none;font-size:inherit;line-height:inherit}
 pre a{color:inherit;text-decoration-color:var(--ink-2);text-decoration-style:dotted}
 .scroll{overflow-x:auto;margin:0 0 18px}
 table{border-collapse:collapse;min-width:100%;font-size:14.5px;line-height:1.5;font-variant-numeric:tabular-nums}
@@ -91,16 +92,16 @@ footer{display:flex;justify-content:space-between;gap:24px;margin-top:56px;paddi
 @media (max-width:899px){
 header{padding:6px 16px 0;gap:10px}
 .columns{display:block;padding:0 16px}
-#menu{position:static;max-height:none;margin-top:14px;padding:0;border:1px solid var(--line);border-radius:8px;background:var(--soft)}
-#menu summary{display:block;padding:9px 14px;cursor:pointer;font-weight:600}
-#menu summary::after{content:"▾";float:right}
-#menu nav{padding:0 8px 14px}
+#site-menu{position:static;max-height:none;margin-top:14px;padding:0;border:1px solid var(--line);border-radius:8px;background:var(--soft)}
+#site-menu summary{display:block;padding:9px 14px;cursor:pointer;font-weight:600}
+#site-menu summary::after{content:"▾";float:right}
+#site-menu nav{padding:0 8px 14px}
 nav h2{margin-left:10px}
 nav a{padding:7px 10px}
 main{padding-top:14px}
 h1{font-size:29px}
 main h2{font-size:21px;margin-top:36px}
-#results{position:fixed;left:16px;right:16px;top:56px;width:auto}
+#site-results{position:fixed;left:16px;right:16px;top:56px;width:auto}
 }
-@media print{header,#menu,aside,footer,.anchor{display:none}.columns{display:block;padding:0}pre{white-space:pre-wrap}}
+@media print{header,#site-menu,aside,footer,.anchor{display:none}.columns{display:block;padding:0}pre{white-space:pre-wrap}}
 `;

@@ -27,16 +27,16 @@ export function pageHtml(page, { html, sections }, pages) {
 <script src="${to("site.js")}"></script>
 </head>
 <body>
-<a class="skip" href="#text">To the text</a>
+<a class="skip" href="#site-text">To the text</a>
 <header>
 <a class="name" href="${to("index.html")}">layerwise</a>
-<div role="search"><input id="search" type="search" placeholder="Search  /" aria-label="Search the documentation" role="combobox" aria-expanded="false" aria-controls="results" aria-autocomplete="list" autocomplete="off" spellcheck="false"><div id="results" role="listbox" aria-label="Results" hidden></div></div>
-<button id="theme" type="button" aria-label="Switch between light and dark">◐</button>
+<div role="search"><input id="site-search" type="search" placeholder="Search  /" aria-label="Search the documentation" role="combobox" aria-expanded="false" aria-controls="site-results" aria-autocomplete="list" autocomplete="off" spellcheck="false"><div id="site-results" role="listbox" aria-label="Results" hidden></div></div>
+<button id="site-theme" type="button" aria-label="Switch between light and dark">◐</button>
 </header>
 <div class="columns">
-<details id="menu"><summary>All pages</summary>
+<details id="site-menu"><summary>All pages</summary>
 <nav aria-label="Pages">${navigation(page, pages, to)}</nav></details>
-<main id="text">
+<main id="site-text">
 ${html}${around(page, pages, to)}</main>
 ${contents(page, sections)}</div>
 </body>
