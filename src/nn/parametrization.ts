@@ -2,7 +2,7 @@
  * What a layer computes with instead of the numbers it stores: W′ = f(W), differentiated through, and put in W's place for
  * good when training is over.
  *
- *   parametrize(model, "**.conv*", (layer) => weightStandardization(layer));   …   await bake(model)
+ *   parametrize(model, "**.conv*", () => weightStandardization());   …   await bake(model)
  *
  * One mechanism for standardised, normalised, bounded and companded weights; several on one layer apply in order. Stored
  * names are those of the plain layer, and `parametrizations.0.…` for what a parametrisation learns itself.

@@ -4,8 +4,14 @@ import { paletteCss } from "./palette.js";
 const light = `--page:#ffffff;--soft:#f6f7f9;--ink:#151a22;--ink-2:#565e6c;--line:#dfe3e8;--grid:#e8ebef;--missing:#c9ced6;--link:#2a4fd0;--good:#0b6b45;--good-bg:#e2f4ea;--bad:#a3260d;--bad-bg:#fdeae5;--open:#6b5300;--open-bg:#fbf2d5;${paletteCss("light")};${colorMapCss("light")}`;
 const dark = `--page:#14171c;--soft:#1c2027;--ink:#e9ebef;--ink-2:#a0a8b5;--line:#323843;--grid:#2a2f38;--missing:#4a515c;--link:#8fb0ff;--good:#7fe0b2;--good-bg:#153527;--bad:#ffab96;--bad-bg:#43201a;--open:#f0d588;--open-bg:#3a3115;${paletteCss("dark")};${colorMapCss("dark")}`;
 
-// The stack of layers at the top of every page: the colour map in twelve steps.
-const stripes = Array.from({ length: 12 }, (_, i) => `var(--heat-${i * 2 + 1}) ${stop(i)} ${stop(i + 1)}`).join();
+/** The custom properties of both modes, for pages with a style sheet of their own. */
+export const colors = { light, dark };
+
+/** The stack of layers at the top of every page: the colour map in twelve steps. */
+export const stripes = Array.from(
+  { length: 12 },
+  (_, i) => `var(--heat-${i * 2 + 1}) ${stop(i)} ${stop(i + 1)}`,
+).join();
 
 function stop(i: number): string {
   return `${Number(((100 * i) / 12).toFixed(2))}%`;

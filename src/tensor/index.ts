@@ -49,11 +49,15 @@ export type { Axes, ReduceOptions, Sorted } from "./reduction.js";
 export { broadcastShapes, formatShape, normalizeAxes, normalizeAxis, type Shape, sameShape, sizeOf } from "./shape.js";
 export { concat, type PadOptions, type SliceOptions, stack, triangle } from "./shaping.js";
 export {
+  defineOperation,
+  defineSingle,
+  type GradientContext,
   type Lowering,
   makeNode,
   type Node,
   type OnnxAttributes,
   type Operation,
+  type OutputSpec,
   operations,
   setEvaluator,
   type Target,

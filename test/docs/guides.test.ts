@@ -5,6 +5,7 @@
 import { spawn } from "node:child_process";
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { transformSync } from "esbuild";
 import { afterAll, expect, it } from "vitest";
 import { TextGenerator } from "../../src/applications/text-generation.js";
 import { chromium, withBrowser } from "../support/browser.js";
@@ -51,21 +52,36 @@ function run(command: string, args: readonly string[], cwd: string): Promise<{ c
 const shortened = (text: string): string =>
   text.replace(/(steps: |max_steps=)\d+/g, "$14").replace("warmup_steps: 4", "warmup_steps: 1");
 
-/** Gives the output of every block that ran. */
+/** Gives the output of every block that ran. Programs are checked by the compiler first, all at once. */
 async function follow(guide: string, folder: string, edit: (text: string) => string): Promise<string[]> {
+  const blocks = blocksOf(join(root, "docs", guide)).map((block, i) => ({ ...block, text: edit(block.text), i }));
+  const programs = blocks.filter(({ language, file }) => language === "ts" && (!file || file.endsWith(".ts")));
+  for (const { file, text, i } of programs) writeProgram(join(folder, file ?? `program-${i}.mts`), text);
+  if (programs.length > 0)
+    await checkTypes(
+      programs.map(({ file, i }) => file ?? `program-${i}.mts`),
+      folder,
+    );
   const outputs: string[] = [];
-  for (const [i, { language, file, text }] of blocksOf(join(root, "docs", guide)).entries()) {
-    if (file) writeFileSync(join(folder, file), edit(text));
-    else if (language === "sh") outputs.push(await succeed("bash", ["-euo", "pipefail", "-c", edit(text)], folder));
-    else if (language === "ts") outputs.push(await runProgram(`program-${i}`, edit(text), folder));
+  for (const { language, file, text, i } of blocks) {
+    if (language === "text" || file?.endsWith(".ts")) continue;
+    if (file) writeFileSync(join(folder, file), text);
+    else if (language === "sh") outputs.push(await succeed("bash", ["-euo", "pipefail", "-c", text], folder));
+    else if (language === "ts") outputs.push(await succeed(process.execPath, [`program-${i}.mjs`], folder));
     else expect.fail(`${guide}: a block of "${language}" is neither run nor written to a file`);
   }
   return outputs;
 }
 
-/** As a reader would: checked by the compiler against the package's types, then run; it holds no type annotations. */
-async function runProgram(name: string, code: string, folder: string): Promise<string> {
-  for (const ending of ["mts", "mjs"]) writeFileSync(join(folder, `${name}.${ending}`), code);
+/** TypeScript, and the JavaScript of it that is run. */
+function writeProgram(path: string, code: string): void {
+  writeFileSync(path, code);
+  const { code: plain } = transformSync(code, { loader: "ts", target: "es2022" });
+  writeFileSync(path.replace(/ts$/, "js"), plain);
+}
+
+/** By the compiler, against the package's types, as a reader's would. */
+async function checkTypes(files: readonly string[], folder: string): Promise<void> {
   const compiler = join(root, "node_modules/typescript/bin/tsc");
   const options = [
     "--ignoreConfig",
@@ -77,8 +93,7 @@ async function runProgram(name: string, code: string, folder: string): Promise<s
     "--module",
     "nodenext",
   ];
-  await succeed(process.execPath, [compiler, ...options, "--types", "node", `${name}.mts`], folder);
-  return succeed(process.execPath, [`${name}.mjs`], folder);
+  await succeed(process.execPath, [compiler, ...options, "--types", "node", ...files], folder);
 }
 
 async function succeed(command: string, args: readonly string[], cwd: string): Promise<string> {
@@ -146,6 +161,57 @@ it("look inside it", async () => {
   );
   expect(foreign).toMatch(/^\/layers\.0\/Softmax_output_0 {2}float32\[1, 8, 8\]$/m);
   expect(outputs.at(-1)).toContain("/layers.0/Softmax_output_0 [ 2, 5, 5 ]");
+});
+
+it("install, and a first program", async () => {
+  const folder = workFolder("first");
+  // The registry is left out: what `npm install` would put there is linked. scripts/check-pack.js installs for real.
+  const npm = join(bin, "npm");
+  writeFileSync(
+    npm,
+    `#!/bin/sh
+case "$1" in
+install)
+  shift && mkdir -p node_modules && ln -s "${root}" node_modules/layerwise &&
+  for name; do test -e "node_modules/$name" || ln -s "${root}/node_modules/$name" "node_modules/$name"; done ;;
+*) PATH="${process.env.PATH}" exec npm "$@" ;;
+esac
+`,
+  );
+  chmodSync(npm, 0o755);
+  const outputs = await follow("first-program.md", folder, (text) => text);
+  rmSync(npm);
+  const [, circle = "", used = "", onWasm = ""] = outputs;
+  expect(circle).toMatch(/^50 0\.\d+\n100 0\.\d+\n150 0\.\d+\n200 0\.0\d+\n25\d of 256 right\n$/);
+  for (const output of [used, onWasm])
+    expect(output).toMatch(/^\[\n {2}\[ \d\S*(?:e-\d+|0\.0\d+), 0\.9\d+ \],\n {2}\[ 0\.9/m);
+  const files = ["circle", "use"];
+  for (const name of files) cpSync(join(folder, `${name}.js`), join(folder, `${name}.mts`));
+  await checkTypes(
+    files.map((name) => `${name}.mts`),
+    folder,
+  );
+});
+
+/** What a guide says that its programs print: the comments behind or below what prints, up to a semicolon. */
+const promised = (guide: string): string[] =>
+  blocksOf(join(root, "docs", guide))
+    .filter(({ language }) => language === "ts")
+    .flatMap(({ text }) => [...text.matchAll(/(?:console\.log|show)\(.*\);?\s(?:\}\n)*((?:\/\/ .*\n)+)/g)])
+    .map(([, comment = ""]) => squeezed(comment.replace(/^\/\/ /gm, "").replace(/;.*/s, "")));
+
+const squeezed = (text: string): string => text.replace(/\s+/g, " ").trim();
+
+it.each([
+  ["concepts.md", 13],
+  ["write-an-operation.md", 5],
+  ["write-a-module.md", 4],
+  ["write-a-norm.md", 4],
+  ["write-a-placement.md", 4],
+])("%s: every program runs and prints what it says", async (guide, count) => {
+  const outputs = squeezed((await follow(guide, workFolder(guide), (text) => text)).join("\n"));
+  expect(promised(guide)).toHaveLength(count);
+  for (const said of promised(guide)) expect(outputs).toContain(said);
 });
 
 it.runIf(chromium)("ship it to a web page", async () => {
