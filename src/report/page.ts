@@ -83,6 +83,7 @@ ${tables.map((table, i) => tableHtml(table, `table-${index}-${i}`, palette))}
 
 function tableHtml({ title, caption, columns, rows }: Table, id: string, palette: Palette): Html {
   const numeric = columns.map((_, c) => rows.some((row) => typeof row[c] === "number"));
+  const counts = columns.map((_, c) => isCounts(rows.map((row) => row[c])));
   // What a small curve in a cell is called: "Pre-LN: Loss over steps".
   const label = (row: readonly Cell[], c: number): string =>
     `${typeof row[0] === "string" ? row[0] : title}: ${columns[c] ?? ""}`;
@@ -94,24 +95,25 @@ function tableHtml({ title, caption, columns, rows }: Table, id: string, palette
     (row, r) =>
       html`<tr>${row.map((cell, c) =>
         c === 0
-          ? html`<th scope="row">${cellHtml(cell, label(row, c), `${id}-${r}-${c}`, palette)}</th>`
-          : html`<td class="${align(c)}">${cellHtml(cell, label(row, c), `${id}-${r}-${c}`, palette)}</td>`,
+          ? html`<th scope="row">${cellHtml(cell, label(row, c), `${id}-${r}-${c}`, palette, counts[c] === true)}</th>`
+          : html`<td class="${align(c)}">${cellHtml(cell, label(row, c), `${id}-${r}-${c}`, palette, counts[c] === true)}</td>`,
       )}</tr>`,
   )}</tbody>
 </table></div>
 `;
 }
 
-function cellHtml(cell: Cell, label: string, id: string, palette: Palette): Html | string {
+function cellHtml(cell: Cell, label: string, id: string, palette: Palette, isCount: boolean): Html | string {
   if (cell === null) return "–";
   if (typeof cell === "string") return cell;
-  if (typeof cell === "number") return isCount(cell) ? String(cell) : formatNumber(cell, 4);
+  if (typeof cell === "number") return isCount ? String(cell) : formatNumber(cell, 4);
   const { spark, key } = cell;
   return trusted(sparkline(spark, key === undefined ? { label } : { key, label }, { width: 110, palette, id }));
 }
 
-/** Whole numbers that are shorter as they are: 40, not 40.00. */
-const isCount = (n: number): boolean => Number.isInteger(n) && Math.abs(n) < 1e4;
+/** Whether a column has whole numbers alone, which are shorter as they are: 40, not 40.00. */
+const isCounts = (column: readonly (Cell | undefined)[]): boolean =>
+  column.every((cell) => typeof cell !== "number" || (Number.isInteger(cell) && Math.abs(cell) < 1e4));
 
 function setup({ setup: told, command, machine, seconds }: StudyReport): Html {
   const facts = [...told, { label: "Machine", value: machine }, { label: "Time", value: formatDuration(seconds) }];

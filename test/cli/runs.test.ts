@@ -201,7 +201,7 @@ describe("runs compare", () => {
       "Evaluation loss",
     ]);
     expect(document.querySelector("#table-1-0")?.textContent).toContain("learning_rate0.0010.0003");
-    expect(document.querySelector("#table-2-0 tbody tr:last-child")?.textContent).toBe("202.4503.4503.0004.000");
+    expect(document.querySelector("#table-2-0 tbody tr:last-child")?.textContent).toBe("202.4503.45034");
     await expect(runs("compare", "aaaaaa", "bbbbbb", "--report", join(folder, "no/x.html"))).rejects.toMatchObject({
       code: "file",
     });
