@@ -1,4 +1,6 @@
+import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { papers } from "../../src/catalogue/index.js";
 import "../../src/index.js";
@@ -26,24 +28,47 @@ describe("the study of a paper", () => {
 });
 
 describe("what a paper costs", () => {
-  /** Files named after papers: found by everything that reads them, listed nowhere. */
-  const places = ["catalogue/papers", "studies/papers", "studies/golden"];
-  const ids = papers.map(({ id }) => id);
-  const source = (path: string) => readFileSync(new URL(`../../src/${path}`, import.meta.url), "utf8");
+  const root = new URL("../../src/", import.meta.url);
+  const files = readdirSync(root, { recursive: true })
+    .map((name) => String(name).split("\\").join("/"))
+    .filter((name) => name.endsWith(".ts"));
+  const done = papers.filter(({ state }) => state === "done").map(({ id }) => id);
+  /** Written by scripts/catalogue-index.js. */
+  const drawn = "catalogue/papers/index.ts";
 
-  it("is its module beside an entry, a study and reference numbers: four files, three of them found by their name", () => {
-    for (const { id, state } of papers)
-      if (state === "done") for (const place of places) expect(list(place), `${place} of ${id}`).toContain(`${id}.ts`);
+  it.each(done)("%s: four files called after it, one of them its module", (id) => {
+    const own = files.filter((name) => name.endsWith(`/${id}.ts`));
+    const found = ["catalogue/papers", "studies/papers", "studies/golden"].map((place) => `${place}/${id}.ts`);
+    expect(own).toEqual(expect.arrayContaining(found));
+    expect(
+      own.filter((name) => !found.includes(name)),
+      "its module, found by its id",
+    ).toHaveLength(1);
   });
 
-  it("is one line in the catalogue, and no line for its study or its reference numbers", () => {
-    for (const id of ids) {
-      const lines = (path: string) =>
-        source(path)
-          .split("\n")
-          .filter((line) => line.includes(`/${id}.js`));
-      expect(lines("catalogue/papers/index.ts"), id).toHaveLength(1);
-      expect([...lines("studies/index.ts"), ...lines("studies/golden/index.ts")], id).toEqual([]);
+  it.each(done)("%s: at most three lines by hand elsewhere to make it known", (id) => {
+    const lines = files
+      .filter((name) => name.endsWith("index.ts") && name !== drawn)
+      .flatMap((name) => readFileSync(new URL(name, root), "utf8").split("\n"))
+      .filter((line) => line.includes(`/${id}.js"`));
+    // One more may give a norm its name.
+    expect(lines.length).toBeLessThanOrEqual(2);
+  });
+
+  it("is one drawn line in the catalogue", () => {
+    const script = fileURLToPath(new URL("../../scripts/catalogue-index.js", import.meta.url));
+    expect(execFileSync(process.execPath, [script, "--check"]).toString()).toContain(`${papers.length} papers`);
+  });
+
+  it("changes no file of a model: none but their own index names a norm's file", () => {
+    const models = files.filter((name) => name.startsWith("models/") && !name.endsWith("index.ts"));
+    const norms = files.filter((name) => name.startsWith("nn/norm/")).map((name) => name.replace(/^.*\/|\.ts$/g, ""));
+    for (const name of models) {
+      const source = readFileSync(new URL(name, root), "utf8");
+      expect(
+        norms.filter((norm) => source.includes(`/norm/${norm}.js"`)),
+        name,
+      ).toEqual([]);
     }
   });
 });

@@ -1,4 +1,4 @@
-// One line per paper. A paper's file is its whole entry: change its state, exports and study there.
+// Written by scripts/catalogue-index.js: a paper's file is its whole entry.
 export { alphaBn } from "./alpha-bn.js";
 export { bnOnly } from "./bn-only.js";
 export { codegen2 } from "./codegen2.js";
