@@ -3,7 +3,7 @@
  * The GPT training step against PyTorch (where `python3` has it) and against this machine's own matrix product, and
  * decoding (decode.js), as ratios in one run: all sides take turns, so that a machine that slows down slows down for all.
  *
- *   npm run bench -- [--only step|decode|vision|norms] [--rounds 3] [--steps 8] [--threads N] [--json file]
+ *   npm run bench -- [--only step|decode|vision|norms] [--size small|medium] [--rounds 3] [--steps 8] [--threads N] [--json file]
  *
  * `vision` (vision.js) is networks on images and graphs against PyTorch and TensorFlow.js, in Node and Chromium; `norms`
  * (norms.js) what each norm costs, and what folding saves.
@@ -27,6 +27,7 @@ const { values: options } = parseArgs({
     threads: { type: "string" },
     json: { type: "string" },
     only: { type: "string" },
+    size: { type: "string", default: "small" },
   },
 });
 const [rounds, steps] = [Number(options.rounds), Number(options.steps)];
@@ -38,7 +39,14 @@ const wants = (part) => options.only === undefined || options.only === part;
 const here = fileURLToPath(new URL(".", import.meta.url));
 const cache = fileURLToPath(new URL("../.bench", import.meta.url));
 
-const size = { layers: 6, width: 384, heads: 6, context: 256, batch: 8, vocabulary: 512 };
+/** `medium` has 25 million parameters. */
+const gptSizes = {
+  small: { layers: 6, width: 384, heads: 6, context: 256, batch: 8, vocabulary: 512 },
+  medium: { layers: 12, width: 416, heads: 8, context: 256, batch: 8, vocabulary: 512 },
+};
+if (!Object.hasOwn(gptSizes, options.size))
+  throw new Error(`--size: expected ${Object.keys(gptSizes).join(" or ")}, got ${options.size}`);
+const size = gptSizes[options.size];
 
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 const spread = (numbers) => `${Math.min(...numbers).toFixed(0)}–${Math.max(...numbers).toFixed(0)}`;
@@ -123,7 +131,15 @@ function pytorch(python, threads) {
   return variants.map(([label, variables]) => {
     const env = { ...variables, ...(blas && { LD_LIBRARY_PATH: blas }) };
     const run = () => {
-      const args = [join(here, "peers/pytorch-gpt.py"), "--steps", String(steps), "--threads", String(threads)];
+      const sizes = ["--layers", size.layers, "--width", size.width, "--heads", size.heads].map(String);
+      const args = [
+        join(here, "peers/pytorch-gpt.py"),
+        "--steps",
+        String(steps),
+        "--threads",
+        String(threads),
+        ...sizes,
+      ];
       const result = spawnSync(python, args, { env, encoding: "utf8" });
       if (result.status !== 0) throw new Error(`PyTorch's benchmark failed: ${result.stderr}`);
       return JSON.parse(result.stdout);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The GPT training step of our benchmark, in plain PyTorch: forward, backward and AdamW update.
 
-6 layers, width 384, 6 heads, context 256, batch 8, vocabulary 512; learned positions, pre-LayerNorm, exact GELU,
+6 layers, width 384, 6 heads (or as told), context 256, batch 8, vocabulary 512; learned positions, pre-LayerNorm, exact GELU,
 biases in every linear layer, untied head without bias (11.1 M parameters). Causal attention is written out: PyTorch
 before 2.0 has no fused one; where `scaled_dot_product_attention` exists it is used.
 
@@ -102,12 +102,17 @@ def blas():
 
 
 def main():
+    global LAYERS, WIDTH, HEADS
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--warm-up", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--layers", type=int, default=LAYERS)
+    parser.add_argument("--width", type=int, default=WIDTH)
+    parser.add_argument("--heads", type=int, default=HEADS)
     parser.add_argument("--compile", action="store_true", help="torch.compile (PyTorch 2 or later)")
     options = parser.parse_args()
+    LAYERS, WIDTH, HEADS = options.layers, options.width, options.heads
     torch.set_num_threads(options.threads)
     torch.manual_seed(1)
 
