@@ -3,8 +3,8 @@
  * gives. Programs of ours hold nothing else, so a file that does was not written by us, and one whose shapes do not
  * follow from one another never reaches an engine.
  */
-import { dtypes } from "../tensor/index.js";
-import { blockedDomain, onnxType } from "./onnx/encode.js";
+import { blockedDomain, dtypes } from "../tensor/index.js";
+import { onnxType } from "./onnx/encode.js";
 import {
   alongAxis,
   broadcast,

@@ -9,7 +9,7 @@
 import { LayerwiseError, NDArray, Variable } from "../tensor/index.js";
 import { Linear } from "./linear.js";
 import type { AnyModule } from "./module.js";
-import { affineOf, ChannelScale } from "./norm/affine.js";
+import { type Affine, affineOf, ChannelScale } from "./norm/affine.js";
 import { Norm } from "./norm/norm.js";
 import { bake, Weighted } from "./parametrization.js";
 import { foldAffine } from "./placement/fold.js";
@@ -65,17 +65,16 @@ async function foldChains(model: AnyModule): Promise<string[]> {
 
 /** In models that say which linear layers read each norm. */
 async function foldReaders(model: AnyModule): Promise<string[]> {
-  const affine = await Promise.all(readersOf(model).map(({ norm }) => affineOf(valueAt(model, norm))));
-  if (!affine.some(Boolean)) return [];
+  const affine = new Map<string, Affine>();
+  for (const { norm } of readersOf(model)) {
+    const parts = await affineOf(valueAt(model, norm));
+    if (parts) affine.set(norm, parts);
+  }
+  if (affine.size === 0) return [];
   // Only an untied head is among the readers of the last norm.
   await (model as unknown as ReadableStream).untie();
-  const folded: string[] = [];
-  for (const reader of readersOf(model)) {
-    const parts = await affineOf(valueAt(model, reader.norm));
-    if (parts) await foldAffine(model, reader);
-    if (parts && !parts.rest) folded.push(reader.norm);
-  }
-  return folded;
+  for (const reader of readersOf(model)) if (affine.has(reader.norm)) await foldAffine(model, reader);
+  return [...affine].flatMap(([path, { rest }]) => (rest ? [] : [path]));
 }
 
 function readersOf(model: AnyModule): readonly StreamReader[] {

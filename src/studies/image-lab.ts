@@ -3,6 +3,7 @@
 import type { Claim } from "../catalogue/claim.js";
 import { type ShapeOptions, shapeArrays } from "../data/images/shapes.js";
 import { keyedPermutation } from "../data/permutation.js";
+import { inBatches, takeRows } from "../data/rows.js";
 import type { Module } from "../nn/index.js";
 import { crossEntropy, NDArray, type Tensor } from "../tensor/index.js";
 import type { Batch, FitOptions } from "../train/fit.js";
@@ -56,7 +57,7 @@ export function taskOf(
   return {
     train: (step) => {
       const order = keyedPermutation(count, seed, Math.floor(step / perPass));
-      return pick(
+      return takeRows(
         train,
         Array.from({ length: batch }, (_, i) => order((step % perPass) * batch + i)),
       );
@@ -65,28 +66,7 @@ export function taskOf(
   };
 }
 /** In order; the last one may be smaller. */
-export const batchesOf = (set: LabelledImages, size = 100): LabelledImages[] =>
-  Array.from({ length: Math.ceil(set.labels.size / size) }, (_, i) => {
-    const end = Math.min(set.labels.size, (i + 1) * size);
-    return pick(
-      set,
-      Array.from({ length: end - i * size }, (_, j) => i * size + j),
-    );
-  });
-
-/** Some of the pictures, in this order. */
-export function pick({ images, labels }: LabelledImages, indices: readonly number[]): LabelledImages {
-  const size = images.size / labels.size;
-  const [pixels, chosen] = [new Float32Array(indices.length * size), new Int32Array(indices.length)];
-  for (const [i, index] of indices.entries()) {
-    pixels.set((images.data as Float32Array).subarray(index * size, (index + 1) * size), i * size);
-    chosen[i] = labels.at(index);
-  }
-  return {
-    images: new NDArray(pixels, [indices.length, ...images.shape.slice(1)], "float32"),
-    labels: new NDArray(chosen, [indices.length], "int32"),
-  };
-}
+export const batchesOf = (set: LabelledImages, size = 100): LabelledImages[] => [...inBatches(set, size)];
 
 export interface ClassifierRun extends Trained {
   readonly model: Module;

@@ -158,6 +158,9 @@ function fitsBlocks(weight: Tensor, { groups }: Geometry, block: number | undefi
   return block !== undefined && isPlain && out % block === 0 && channels % block === 0;
 }
 
+/** Where the engine's operators on its own layout for convolutions live. */
+export const blockedDomain = "com.microsoft.nchwc";
+
 /**
  * In the engine's own layout, [N, C/B, H, W, B], which its processor kernels run up to twice as fast (LOG.md). Left to
  * itself the engine only does so where weights are constants. The kernel's weight is [O/B, I/B, kh, kw, B of I, B of O].
@@ -167,7 +170,6 @@ function lowerBlocked(
   weight: Tensor,
   B: number,
 ): void {
-  const domain = "com.microsoft.nchwc";
   const [first, second, kh, kw] = weight.shape as [number, number, number, number];
   const [out, channels] = channelsOf(weight, attributes);
   const [x, w] = inputs as [string, string];
@@ -176,9 +178,9 @@ function lowerBlocked(
   const inBlocks = value("Transpose", [blocks], { perm });
   const ordered = attributes.turned ? value("Gather", [inBlocks, integers(fromLast(kh * kw))], { axis: 2 }) : inBlocks;
   const kernel = value("Reshape", [ordered, integers([out, channels, kh, kw])]);
-  const image = value("ReorderInput", [x], {}, domain);
-  const y = value("Conv", [image, kernel], onnxGeometry(attributes, weight), domain);
-  emit("ReorderOutput", [y], { channels: out }, domain);
+  const image = value("ReorderInput", [x], {}, blockedDomain);
+  const y = value("Conv", [image, kernel], onnxGeometry(attributes, weight), blockedDomain);
+  emit("ReorderOutput", [y], { channels: out }, blockedDomain);
 }
 
 interface TransposeGeometry extends Geometry {

@@ -22,7 +22,13 @@ export {
   zerosLike,
 } from "./constant.js";
 export { after, type Backward, customGradient, stopGradient, straightThrough } from "./control.js";
-export type { ConvolutionOptions, ConvolutionTransposeOptions, Padding, PerAxis } from "./convolution.js";
+export {
+  blockedDomain,
+  type ConvolutionOptions,
+  type ConvolutionTransposeOptions,
+  type Padding,
+  type PerAxis,
+} from "./convolution.js";
 export {
   allocate,
   bytesPerElement,

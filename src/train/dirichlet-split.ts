@@ -1,6 +1,7 @@
 import { Draws } from "../data/images/draws.js";
+import { rowCount, takeRows } from "../data/rows.js";
 import { fail } from "../tensor/index.js";
-import { checkRows, samplesOf, takeRows } from "./federated-clients.js";
+import { checkRows } from "./federated-clients.js";
 import type { Batch } from "./fit.js";
 
 export interface DirichletSplitOptions {
@@ -33,8 +34,8 @@ export function dirichletSplit(
   if (!(beta > 0 && Number.isFinite(beta))) fail("argument", `dirichletSplit: expected a positive beta, got ${beta}`);
   const classes =
     data[labels] ?? fail("argument", `dirichletSplit: the data has no "${labels}"; say which array has them`);
-  if (classes.size !== samplesOf(data))
-    fail("shape", `dirichletSplit: expected one label for each of ${samplesOf(data)} samples, got ${classes.size}`);
+  if (classes.size !== rowCount(data))
+    fail("shape", `dirichletSplit: expected one label for each of ${rowCount(data)} samples, got ${classes.size}`);
   const numbers = classes.toNumbers();
   const known = [...new Set(numbers)]
     .sort((a, b) => a - b)

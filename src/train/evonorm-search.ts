@@ -11,14 +11,7 @@
  * Same seed, same run; a state from an earlier call goes on where it ended.
  * Source: "Evolving Normalization-Activation Layers", 2020.
  */
-import {
-  type Module,
-  type NormActFamily,
-  NormActGraph,
-  type NormActNode,
-  type NormFactory,
-  namedNormActGraphs,
-} from "../nn/index.js";
+import { type Module, type NormActFamily, NormActGraph, type NormActNode, type NormFactory } from "../nn/index.js";
 import { sgd } from "../optim/index.js";
 import { compile, type Program } from "../runtime/index.js";
 import {
@@ -258,6 +251,3 @@ class ProxyRun {
     await Promise.all([this.#step.release(), this.#test.release()]);
   }
 }
-
-/** The hand-made and published layers, to compare a search with or start it from. */
-export const knownNormActs: readonly NormActGraph[] = Object.values(namedNormActGraphs);

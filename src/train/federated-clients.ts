@@ -1,6 +1,7 @@
 /** Clients of a federated training: their samples, who takes part in a round, and in which order samples come. */
 import { keyedPermutation } from "../data/permutation.js";
-import { fail, NDArray } from "../tensor/index.js";
+import { rowCount, takeRows } from "../data/rows.js";
+import { fail } from "../tensor/index.js";
 import type { Batch } from "./fit.js";
 
 export interface FederatedClient {
@@ -24,9 +25,6 @@ export interface LocalOptions {
   readonly seed?: number;
 }
 
-/** Samples of a client. */
-export const samplesOf = (batch: Batch): number => Object.values(batch)[0]?.shape[0] ?? 0;
-
 /** Throws for no clients, names that are empty or not unique, clients without samples, and too few for a whole batch. */
 export function checkClients(
   clients: readonly FederatedClient[],
@@ -43,7 +41,7 @@ export function checkClients(
     seen.add(name);
     checkRows(`the training data of "${name}"`, train);
     if (test) checkRows(`the test data of "${name}"`, test);
-    const count = samplesOf(train);
+    const count = rowCount(train);
     if (dropLast && count < batchSize)
       fail(
         "argument",
@@ -65,29 +63,6 @@ export function checkRows(what: string, batch: Batch): void {
       );
 }
 
-/** Rows of every array, in this order. */
-export function takeRows(batch: Batch, rows: readonly number[]): Batch {
-  return Object.fromEntries(Object.entries(batch).map(([key, array]) => [key, rowsOf(array, rows)]));
-}
-
-function rowsOf({ data, shape, dtype }: NDArray, rows: readonly number[]): NDArray {
-  const width = data.length / (shape[0] as number);
-  const out = NDArray.zeros([rows.length, ...shape.slice(1)], dtype);
-  for (const [i, row] of rows.entries())
-    (out.data as Float32Array).set((data as Float32Array).subarray(row * width, (row + 1) * width), i * width);
-  return out;
-}
-
-/** Consecutive batches, the last one as short as it comes. */
-export function* inBatches(batch: Batch, size: number): Generator<Batch> {
-  const count = samplesOf(batch);
-  for (let start = 0; start < count; start += size)
-    yield takeRows(
-      batch,
-      Array.from({ length: Math.min(size, count - start) }, (_, i) => start + i),
-    );
-}
-
 /** Local steps of a client in one round. */
 export function localStepsOf(
   count: number,
@@ -100,7 +75,7 @@ export function localStepsOf(
 /** Batch `step` of client `k` in a round: the same numbers always give the same batch. */
 export function localBatch(train: Batch, options: LocalOptions, k: number, round: number, step: number): Batch {
   const { batchSize = 32, dropLast = false, shuffle = true, seed = 0 } = options;
-  const count = samplesOf(train);
+  const count = rowCount(train);
   const perPass = localStepsOf(count, { batchSize, dropLast });
   const [pass, place] = [Math.floor(step / perPass), (step % perPass) * batchSize];
   const order = shuffle ? keyedPermutation(count, seed, round, k, pass) : (index: number) => index;

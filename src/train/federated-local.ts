@@ -1,10 +1,12 @@
 /** The local part of a federated training: one compiled step, and one compiled test, that all clients share. */
-import { type AnyModule, Linear, planTraining } from "../nn/index.js";
+
+import { inBatches, rowCount } from "../data/rows.js";
+import { type AnyModule, lastLinear, planTraining } from "../nn/index.js";
 import { adaptiveClip, type Optimizer, sgd } from "../optim/index.js";
 import { type CompileOptions, compile, type Program } from "../runtime/index.js";
 import { grad, inference, NDArray, type Tensor, training, Variable } from "../tensor/index.js";
 import type { FederatedOptions } from "./federated.js";
-import { type FederatedClient, inBatches, localBatch, localStepsOf, samplesOf } from "./federated-clients.js";
+import { type FederatedClient, localBatch, localStepsOf } from "./federated-clients.js";
 import type { Batch } from "./fit.js";
 
 type Inputs = Readonly<Record<string, Tensor>>;
@@ -35,7 +37,7 @@ export class LocalTrainer {
             (p) => new Variable(NDArray.zeros(p.shape, p.dtype), { name: `server's ${p.name}`, trainable: false }),
           )
         : [];
-    const longest = Math.max(...clients.map(({ train }) => localStepsOf(samplesOf(train), options)));
+    const longest = Math.max(...clients.map(({ train }) => localStepsOf(rowCount(train), options)));
     planTraining(model, { steps: rounds * longest, accumulation: 1 });
     this.#step = compile<Inputs, { loss: Tensor }>((inputs) => {
       const loss = training(() => lossOf(inputs));
@@ -62,7 +64,7 @@ export class LocalTrainer {
     position: number,
   ): Promise<LocalResult | undefined> {
     const { signal, onStep, learningRate: rate } = this.options;
-    const steps = localStepsOf(samplesOf(train), this.options);
+    const steps = localStepsOf(rowCount(train), this.options);
     await this.#begin(typeof rate === "number" ? rate : rate(round), position);
     let sum = 0;
     for (let step = 0; step < steps; step++) {
@@ -106,8 +108,8 @@ export function makeEvaluator(accuracy: (inputs: Inputs) => Tensor, options: Fed
   return {
     async measure(test) {
       let sum = 0;
-      for (const batch of inBatches(test, testBatch)) sum += samplesOf(batch) * (await program(batch)).share.item();
-      return sum / samplesOf(test);
+      for (const batch of inBatches(test, testBatch)) sum += rowCount(batch) * (await program(batch)).share.item();
+      return sum / rowCount(test);
     },
     release: () => program.release(),
   };
@@ -123,6 +125,6 @@ const programOptions = ({ seed = 0, backend, threads }: FederatedOptions): Compi
 
 /** What adaptive clipping leaves alone unless told otherwise. */
 function lastLayer(model: AnyModule): { readonly exclude?: string } {
-  const path = [...model.namedModules()].findLast(([, module]) => (module as unknown) instanceof Linear)?.[0];
+  const path = lastLinear(model);
   return path ? { exclude: `${path}.**` } : {};
 }

@@ -15,6 +15,7 @@
  * Heterogeneous Networks", 2018; "FedBN: Federated Learning on Non-IID Features via Local Batch Normalization", 2021;
  * "FedWon: Triumphing Multi-domain Federated Learning Without Normalization", 2023.
  */
+import { rowCount } from "../data/rows.js";
 import { type AnyModule, BatchNorm, Norm } from "../nn/index.js";
 import type { AdaptiveClipOptions, Optimizer } from "../optim/index.js";
 import type { CompileOptions } from "../runtime/index.js";
@@ -28,7 +29,6 @@ import {
   localStepsOf,
   type Participation,
   participantsOf,
-  samplesOf,
 } from "./federated-clients.js";
 import { type Evaluator, LocalTrainer, makeEvaluator } from "./federated-local.js";
 
@@ -186,7 +186,7 @@ class FederatedRun {
       model.loadStateDict(this.#valuesOf(client.name, state));
       const done = await this.#trainer.train(client, k, state.round, steps);
       if (!done) return undefined;
-      steps += localStepsOf(samplesOf(client.train), this.options);
+      steps += localStepsOf(rowCount(client.train), this.options);
       const update = await model.stateDict();
       const odd = notFinite(update);
       const reason = done.reason ?? (odd && `"${odd}" is not finite`);
@@ -196,7 +196,7 @@ class FederatedRun {
       }
       localLoss.set(client.name, done.loss);
       updates.push(update);
-      weights.push(weighting === "samples" ? samplesOf(client.train) : 1);
+      weights.push(weighting === "samples" ? rowCount(client.train) : 1);
       if (this.#local.size > 0) local.set(client.name, new Map([...update].filter(([path]) => this.#local.has(path))));
     }
     // Where nothing useful came back, the server stays as it is.

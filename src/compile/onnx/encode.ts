@@ -1,6 +1,6 @@
 /** Building ONNX protobuf messages from our own values. */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { type DType, fail, type NDArray, type OnnxAttributes, type Shape } from "../../tensor/index.js";
+import { blockedDomain, type DType, fail, type NDArray, type OnnxAttributes, type Shape } from "../../tensor/index.js";
 import {
   type AttributeProto,
   AttributeProto_AttributeType,
@@ -30,9 +30,6 @@ export const onnxType: Record<DType, TensorProto_DataType> = {
 };
 
 export const opset = 21;
-
-/** Where the engine's own layout for convolutions lives. */
-export const blockedDomain = "com.microsoft.nchwc";
 
 /** A model around a graph. The second domain is where the engine's own fusions live. */
 export const encodeGraph = (graph: MessageInitShape<typeof GraphProtoSchema>): ModelProto =>

@@ -22,6 +22,22 @@ export const affineOf = async (norm: unknown): Promise<Affine | undefined> =>
     ? (norm as ChannelAffine).channelAffine()
     : undefined;
 
+/** Of a norm y = g x / √(moment + ε) + b with a running second moment. */
+export async function momentAffine(
+  weight: Variable,
+  bias: Variable,
+  moment: Variable,
+  eps: number,
+): Promise<{ readonly scale: number[]; readonly shift: number[] }> {
+  const [g, b, v] = await Promise.all(
+    [weight, bias, moment].map(async (variable) => (await variable.data()).toNumbers()),
+  );
+  return {
+    scale: (v as number[]).map((value, c) => (g?.[c] as number) / Math.sqrt(value + eps)),
+    shift: b as number[],
+  };
+}
+
 /** y = weight · x + bias per channel: what is left of a norm that folds into nothing around it. */
 export class ChannelScale extends Norm {
   readonly weight: Variable; // [C]

@@ -62,7 +62,7 @@ function chooser(model: AnyModule, part: TrainedPart): (path: string) => boolean
   const norms = new Set(normsOf(model).map(([path]) => path));
   const isGain = (path: string) => path.endsWith("weight") && norms.has(parent(path));
   const isBias = (path: string) => path.endsWith("bias") && norms.has(parent(path));
-  const output = outputOf(model);
+  const output = lastLinear(model);
   const isOutput = (path: string) => output !== undefined && parent(path) === output;
   const isShortcut = (path: string) => /(^|\.)(downsample|shortcut)\.0\.weight$/.test(path);
   const isNorm = (path: string) => isGain(path) || isBias(path);
@@ -85,8 +85,8 @@ const normsOf = (model: AnyModule): [string, Norm][] =>
     (module as unknown) instanceof Norm ? [[path, module as unknown as Norm]] : [],
   );
 
-/** The last linear layer. */
-const outputOf = (model: AnyModule): string | undefined =>
+/** The path of the last linear layer. */
+export const lastLinear = (model: AnyModule): string | undefined =>
   [...model.namedModules()].filter(([, module]) => (module as unknown) instanceof Linear).at(-1)?.[0];
 
 /** W with some entries of each filter trained and the others as they are: W′ = W except at `places`, where `values` stand. */
@@ -109,7 +109,7 @@ export class ChosenWeights extends Module {
 function chooseWeights(model: AnyModule, k: number, seed: number): void {
   if (!Number.isInteger(k) || k < 1)
     fail("argument", `trainOnly: expected a positive whole number of weights a filter, got ${k}`);
-  const output = outputOf(model);
+  const output = lastLinear(model);
   parametrize(model, "**", (layer, path) => {
     if (path === output || layer.outputAxis !== 0) return undefined;
     const [out, fanIn] = [layer.weight.dim(0), layer.weight.size / layer.weight.dim(0)];

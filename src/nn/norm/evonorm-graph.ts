@@ -13,8 +13,8 @@
 import { fail, isTraining, NDArray, type Tensor, Variable, where, zerosLike } from "../../tensor/index.js";
 import { closest } from "../closest.js";
 import { filled } from "../initial.js";
-import type { ChannelAxis } from "./channels.js";
-import { checkChannels, checkWidth, moveChannels } from "./channels.js";
+import { alongChannels, type ChannelAxis, checkChannels, checkWidth, moveChannels } from "./channels.js";
+import { groupsFor } from "./groups-for.js";
 import { Norm } from "./norm.js";
 
 const binary = ["add", "mul", "div", "max"] as const;
@@ -202,9 +202,7 @@ export class NormActLayer extends Norm {
     this.running = Object.fromEntries(
       overBatch.map((node) => [`n${node}`, new Variable(filled([width], 0), { trainable: false })]),
     );
-    let divisor = Math.min(groups, width);
-    while (width % divisor !== 0) divisor--;
-    [this.groups, this.momentum, this.axis] = [divisor, momentum, axis];
+    [this.groups, this.momentum, this.axis] = [groupsFor(width, groups), momentum, axis];
   }
 
   /** Where no activation follows, as EvoNorm: γ x + β. */
@@ -220,7 +218,7 @@ export class NormActLayer extends Norm {
   }
 
   private onChannels(x: Tensor): Tensor {
-    const along = (v: Tensor) => v.reshape([1, this.width, ...Array.from({ length: x.rank - 2 }, () => 1)]);
+    const along = (v: Tensor) => alongChannels(v, x, 1);
     const out = this.bare ? x : this.evaluate(x, along);
     return out.mul(along(this.weight)).add(along(this.bias)).expand(x.shape);
   }

@@ -24,8 +24,9 @@ import { Identity, Lambda, Sequential } from "../sequential.js";
 import { warn } from "../warn.js";
 import { at } from "../where.js";
 import { BatchNorm, channelMoments } from "./batch-norm.js";
-import { type ChannelAxis, checkChannels, checkWidth, moveChannels } from "./channels.js";
+import { alongChannels, type ChannelAxis, checkChannels, checkWidth, moveChannels } from "./channels.js";
 import { checkEpsilon } from "./epsilon.js";
+import { groupsFor } from "./groups-for.js";
 import { Norm } from "./norm.js";
 
 export type EvoNormKind = "B0" | "B1" | "B2" | "S0" | "S1" | "S2";
@@ -126,9 +127,7 @@ export class EvoNorm extends Norm {
   }
 }
 
-const along = (vector: Tensor, x: Tensor): Tensor =>
-  vector.reshape([1, vector.size, ...Array.from({ length: x.rank - 2 }, () => 1)]);
-
+const along = (vector: Tensor, x: Tensor): Tensor => alongChannels(vector, x, 1);
 const space = (x: Tensor): number[] => Array.from({ length: x.rank - 2 }, (_, i) => i + 2);
 const overSpace = { keepDims: true } as const;
 const instanceDeviation = (x: Tensor, eps: number): Tensor =>
@@ -160,9 +159,7 @@ function groupsOf(width: number, { groups = 32, groupSize }: EvoNormOptions): nu
       : fail("argument", `EvoNorm: expected a groupSize that divides ${width} channels, got ${groupSize}`);
   if (!Number.isInteger(groups) || groups < 1)
     return fail("argument", `EvoNorm: expected groups of at least 1, got ${groups}`);
-  let used = Math.min(groups, width);
-  while (width % used !== 0) used--;
-  return used;
+  return groupsFor(width, groups);
 }
 
 export const evoNorm = (channels: number, options?: EvoNormOptions): EvoNorm => new EvoNorm(channels, options);

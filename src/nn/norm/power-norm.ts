@@ -21,7 +21,7 @@
 import { fail, isTraining, NDArray, type Tensor, Variable, where } from "../../tensor/index.js";
 import { filled } from "../initial.js";
 import { Module } from "../module.js";
-import type { Affine } from "./affine.js";
+import { type Affine, momentAffine } from "./affine.js";
 import {
   alongChannels,
   type ChannelAxis,
@@ -133,11 +133,8 @@ export class PowerNorm extends Norm {
 
   async channelAffine(): Promise<Affine> {
     const { groups, eps } = this.options;
-    const [g, b, moment] = await Promise.all(
-      [this.weight, this.bias, this.running_phi].map(async (variable) => (await variable.data()).toNumbers()),
-    );
-    const scale = (moment as number[]).map((v, c) => (g?.[c] as number) / Math.sqrt(v + eps));
-    return { scale, shift: b as number[], ...(groups > 0 && { rest: new LayerScale(this.width, groups, this.axis) }) };
+    const affine = await momentAffine(this.weight, this.bias, this.running_phi, eps);
+    return { ...affine, ...(groups > 0 && { rest: new LayerScale(this.width, groups, this.axis) }) };
   }
 }
 

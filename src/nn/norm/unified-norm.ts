@@ -21,6 +21,7 @@
  */
 import { arange, fail, full, isTraining, NDArray, type Tensor, Variable, where } from "../../tensor/index.js";
 import { filled } from "../initial.js";
+import { type Affine, momentAffine } from "./affine.js";
 import { alongChannels, type ChannelAxis, checkChannels, checkWidth, meanSquare, otherAxes } from "./channels.js";
 import { checkEpsilon } from "./epsilon.js";
 import { countStep } from "./gradient-statistics.js";
@@ -168,12 +169,8 @@ export class UnifiedNorm extends Norm {
     this.iters.set(NDArray.zeros([1], "int32"));
   }
 
-  async channelAffine(): Promise<{ readonly scale: number[]; readonly shift: number[] }> {
-    const [g, b, moment] = await Promise.all(
-      [this.weight, this.bias, this.running_var].map(async (variable) => (await variable.data()).toNumbers()),
-    );
-    const scale = (moment as number[]).map((v, c) => (g?.[c] as number) / Math.sqrt(v + this.eps));
-    return { scale, shift: b as number[] };
+  channelAffine(): Promise<Affine> {
+    return momentAffine(this.weight, this.bias, this.running_var, this.eps);
   }
 }
 

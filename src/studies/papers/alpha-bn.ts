@@ -2,12 +2,13 @@
 import { type AlphaBatchNorm, alphaBN, testTimeAdapt } from "../../adapt/alpha-bn.js";
 import type { Claim } from "../../catalogue/claim.js";
 import type { ShiftName } from "../../data/images/shifts.js";
+import { takeRows } from "../../data/rows.js";
 import { cifarResNet } from "../../models/index.js";
 import { kaiming, type Module } from "../../nn/index.js";
 import { compile } from "../../runtime/index.js";
 import { inference, type NDArray, type Tensor } from "../../tensor/index.js";
 import { domainPictures, domainSetup, domainTraining } from "../domains.js";
-import { batchesOf, type ClassifierRun, compareClassifiers, type LabelledImages, pick } from "../image-lab.js";
+import { batchesOf, type ClassifierRun, compareClassifiers, type LabelledImages } from "../image-lab.js";
 import { judge, paired } from "../judge.js";
 import { mean } from "../statistics.js";
 import { countVerdicts, type PaperStudy, type StudyContext, twiceTheSeeds } from "../study.js";
@@ -59,7 +60,7 @@ type Curves = Readonly<Record<StreamName, readonly (readonly number[])[]>>;
 /** Pictures of a class one after another: what a camera that moves on gives. */
 function sortedByLabel(set: LabelledImages): LabelledImages {
   const labels = set.labels.toNumbers();
-  return pick(
+  return takeRows(
     set,
     labels.map((_, i) => i).sort((a, b) => (labels[a] as number) - (labels[b] as number) || a - b),
   );
