@@ -1,9 +1,7 @@
 /** Convolutions over one or two spatial axes, channels first, and their transposes. Each is the other's gradient. */
 import { fail } from "./errors.js";
-import { matmul } from "./matrix.js";
-import { sum } from "./reduction.js";
 import { formatShape, type Shape } from "./shape.js";
-import { concat, flip, pad, reshape, slice, transpose } from "./shaping.js";
+import { flip, reshape, slice, transpose } from "./shaping.js";
 import { attachMethods, defineSingle, type Lowering, type MethodsOf, type Tensor } from "./tensor.js";
 
 /** A number for all spatial axes, or one per axis. */
@@ -26,6 +24,8 @@ interface Geometry {
   readonly groups: number;
   /** The weight is that of the opposite direction, [in, out, k]: used as `opposite` makes it, without making it first. */
   readonly turned?: boolean;
+  /** Its kernel is as large as an image: the engine's blocked kernels are slow at that. */
+  readonly unblocked?: boolean;
 }
 
 export function perAxis(name: string, what: string, value: PerAxis, axes: number, least: number): number[] {
@@ -131,12 +131,15 @@ const makeConvolution = defineSingle<Geometry>({
   },
   lower: (lowering) => {
     const { emit, inputs, node, attributes } = lowering;
-    const weight = node.inputs[1] as Tensor;
-    if (fitsBlocks(weight, attributes, lowering.channelBlock)) lowerBlocked(lowering, weight, lowering.channelBlock);
-    else {
-      const [x, w] = inputs as [string, string];
-      emit("Conv", [x, attributes.turned ? turnedWeight(lowering, w, weight) : w], onnxGeometry(attributes, weight));
-    }
+    const [weight, y] = [node.inputs[1], node.outputs[0]] as [Tensor, Tensor];
+    const block = lowering.channelBlock;
+    const few = y.size < fewPlaces * y.dim(1);
+    if (!few && fitsBlocks(weight, attributes, block)) return lowerBlocked(lowering, weight, block);
+    if (!attributes.turned) return emit("Conv", inputs, onnxGeometry(attributes, weight));
+    if (few && block !== undefined)
+      return emit("ConvTranspose", inputs, onnxGeometry(backwards(attributes, weight), weight));
+    const [x, w] = inputs as [string, string];
+    emit("Conv", [x, turnedWeight(lowering, w, weight)], onnxGeometry(attributes, weight));
   },
 });
 
@@ -152,9 +155,22 @@ function turnedWeight({ value, integers }: Lowering<Geometry>, w: string, weight
 
 const fromLast = (count: number): number[] => Array.from({ length: count }, (_, i) => count - 1 - i);
 
-function fitsBlocks(weight: Tensor, { groups }: Geometry, block: number | undefined): block is number {
+/** With fewer places than this in all images, turning the weight takes longer than is won by it. */
+const fewPlaces = 1024;
+
+/** The transposed convolution that one with a turned weight of stride 1 is. */
+const backwards = (geometry: Geometry, weight: Tensor): Geometry => {
+  const rest = (side: readonly number[]) => reaches(weight, geometry.dilation).map((r, i) => r - at(side, i));
+  return { ...geometry, before: rest(geometry.before), after: rest(geometry.after) };
+};
+
+/** How far a kernel reaches beyond its first place. */
+const reaches = (weight: Tensor, dilation: readonly number[]): number[] =>
+  weight.shape.slice(2).map((k, i) => extent(k, at(dilation, i)) - 1);
+
+function fitsBlocks(weight: Tensor, { groups, unblocked }: Geometry, block: number | undefined): block is number {
   const [out, channels] = [weight.dim(0), weight.dim(1)];
-  const isPlain = weight.rank === 4 && weight.dtype === "float32" && groups === 1;
+  const isPlain = weight.rank === 4 && weight.dtype === "float32" && groups === 1 && !unblocked;
   return block !== undefined && isPlain && out % block === 0 && channels % block === 0;
 }
 
@@ -173,10 +189,22 @@ function lowerBlocked(
   const [first, second, kh, kw] = weight.shape as [number, number, number, number];
   const [out, channels] = channelsOf(weight, attributes);
   const [x, w] = inputs as [string, string];
-  const blocks = value("Reshape", [w, integers([first / B, B, second / B, B, kh * kw])]);
-  const perm = attributes.turned ? [2, 0, 4, 1, 3] : [0, 2, 4, 3, 1];
-  const inBlocks = value("Transpose", [blocks], { perm });
-  const ordered = attributes.turned ? value("Gather", [inBlocks, integers(fromLast(kh * kw))], { axis: 2 }) : inBlocks;
+  const places = kh * kw;
+  // In two steps that move one axis each: the engine is three times as fast at those.
+  const moved = (from: string, shape: readonly number[], perm: readonly number[]) =>
+    value("Transpose", [value("Reshape", [from, integers(shape)])], { perm });
+  const inBlocks = attributes.turned
+    ? moved(
+        moved(w, [first, second / B, B * places], [1, 0, 2]),
+        [weight.size / (B * B * places), B * B, places],
+        [0, 2, 1],
+      )
+    : moved(
+        moved(w, [first / B, B, second * places], [0, 2, 1]),
+        [weight.size / (B * B * places), B, places, B],
+        [0, 2, 1, 3],
+      );
+  const ordered = attributes.turned ? value("Gather", [inBlocks, integers(fromLast(places))], { axis: 1 }) : inBlocks;
   const kernel = value("Reshape", [ordered, integers([out, channels, kh, kw])]);
   const image = value("ReorderInput", [x], {}, blockedDomain);
   const y = value("Conv", [image, kernel], onnxGeometry(attributes, weight), blockedDomain);
@@ -249,7 +277,7 @@ function usedWeightGradient(x: Tensor, g: Tensor, weight: Tensor, { turned, ...g
 /** With stride 1 a plain convolution by the turned kernel, which engines run faster than their transposed one. */
 function inputGradient(g: Tensor, x: Tensor, weight: Tensor, geometry: Geometry): Tensor {
   const { stride, before, after, dilation, groups, turned = false } = geometry;
-  const reach = weight.shape.slice(2).map((k, i) => extent(k, at(dilation, i)) - 1);
+  const reach = reaches(weight, dilation);
   const plain = stride.every((s) => s === 1) && reach.every((r, i) => r >= at(before, i) && r >= at(after, i));
   if (plain) {
     const rest = (side: readonly number[]) => reach.map((r, i) => r - at(side, i));
@@ -268,68 +296,47 @@ function inputGradient(g: Tensor, x: Tensor, weight: Tensor, geometry: Geometry)
 }
 
 /**
- * x is laid out for one product where the product is large and the layout small; else each place of the kernel has a
- * product of its own.
- */
-const mostColumnBytes = 2 ** 27;
-const fewChannels = 64 * 64;
-
-/**
- * dW[o, c, k] = Σ over batch and places p of g[o, p] x[c, stride · p + dilation · k]: a product of g with x laid out once for
- * every place of the kernel. Engines run it two to three times as fast as the convolution that it also is (LOG.md), which
- * stays where a group has one channel, and for float16, which the CPU cannot multiply.
+ * dW[o, c, k] = Σ over batch n and places p of g[n, o, p] x[n, c, stride · p + k]: a convolution whose kernel is the whole of g
+ * and whose channels are the images. Of x the channels come last and lie side by side along the last axis, [1, N, .., W C],
+ * with dilation C there, so that every place it computes is a weight, [1, O, .., K C], and its columns are cut out
+ * of x in runs of K C numbers, by all threads (LOG.md has the numbers).
  */
 function weightGradient(x: Tensor, g: Tensor, shape: Shape, geometry: Geometry): Tensor {
-  const perGroup = x.dim(1) / geometry.groups;
-  if (x.dtype !== "float32" || (geometry.groups > 1 && perGroup < 4))
-    return weightGradientByConvolution(x, g, shape, geometry);
-  const { groups } = geometry;
-  const [batch, out] = [g.dim(0), g.dim(1)];
-  const places = g.size / (batch * out);
-  const gradient = reshape(g, [batch, groups, out / groups, places]);
-  const columns = kernelPlaces(shape).map((place) =>
-    reshape(shifted(x, place, g, geometry), [batch, groups, perGroup, places]),
+  const { stride, before, dilation, groups } = geometry;
+  if (dilation.at(-1) !== 1) return weightGradientByExchange(x, g, shape, geometry);
+  const [out, perGroup, ...kernel] = shape as [number, number, ...number[]];
+  const batch = x.dim(0);
+  const spatial = kernel.map((_, i) => i);
+  const last = spatial.length - 1;
+  // What the kernel sees of each axis, from its first place to its last; before that zeros, behind it zeros or nothing.
+  const seen = spatial.map(
+    (i) => (g.dim(i + 2) - 1) * at(stride, i) + extent(at(kernel, i), at(dilation, i)) - at(before, i),
   );
-  const product = (column: Tensor) => sum(matmul(gradient, transpose(column, [0, 1, 3, 2])), 0);
-  const taps = columns.length;
-  if (perGroup * (out / groups) > fewChannels && 4 * taps * x.size <= mostColumnBytes) {
-    const all = reshape(product(concat(columns, 2)), [out, taps, perGroup]);
-    return reshape(transpose(all, [0, 2, 1]), shape);
-  }
-  const each = columns.map((column) => reshape(product(column), [out, perGroup, 1]));
-  return reshape(concat(each, 2), shape);
+  const used = spatial.reduce(
+    (y, i) => (at(seen, i) < x.dim(i + 2) ? slice(y, { axis: i + 2, end: at(seen, i) }) : y),
+    x,
+  );
+  const lengths = used.shape.slice(2);
+  const channelsLast =
+    groups === 1
+      ? transpose(used, [0, ...spatial.map((i) => i + 2), 1])
+      : transpose(reshape(used, [batch, groups, perGroup, ...lengths]), [1, 0, ...spatial.map((i) => i + 3), 2]);
+  const widths = (list: readonly number[]) => list.map((n, i) => (i === last ? n * perGroup : n));
+  const image = reshape(channelsLast, [1, groups * batch, ...widths(lengths)]);
+  const weights = makeConvolution([image, transpose(g, [1, 0, ...spatial.map((i) => i + 2)])], {
+    stride: dilation,
+    before: widths(before),
+    after: widths(seen.map((n, i) => n - at(lengths, i))),
+    dilation: widths(stride),
+    groups,
+    unblocked: true,
+  });
+  const places = kernel.reduce((a, b) => a * b, 1);
+  return reshape(transpose(reshape(weights, [out, places, perGroup]), [0, 2, 1]), shape);
 }
 
-/** Every place of a kernel, in order. */
-function kernelPlaces(shape: Shape): number[][] {
-  return shape
-    .slice(2)
-    .reduce<number[][]>((all, n) => all.flatMap((place) => Array.from({ length: n }, (_, k) => [...place, k])), [[]]);
-}
-
-/** What one place of the kernel sees: x[.., stride · p + dilation · place] for every place p of the output g. */
-function shifted(
-  x: Tensor,
-  place: readonly number[],
-  g: Tensor,
-  { stride, before, after, dilation }: Geometry,
-): Tensor {
-  const pairs = [...before, ...after].some((n) => n > 0)
-    ? pad(x, [[0, 0], [0, 0], ...before.map((n, i): [number, number] => [n, at(after, i)])])
-    : x;
-  return place.reduce((y, k, i) => {
-    const start = k * at(dilation, i);
-    return slice(y, {
-      axis: i + 2,
-      start,
-      end: start + (g.dim(i + 2) - 1) * at(stride, i) + 1,
-      step: at(stride, i),
-    });
-  }, pairs);
-}
-
-/** The same as one convolution with batch and channels exchanged, stride and dilation too. */
-function weightGradientByConvolution(
+/** The same with batch and channels exchanged, stride and dilation too: few places for a large kernel, which is slow. */
+function weightGradientByExchange(
   x: Tensor,
   g: Tensor,
   shape: Shape,
