@@ -1,6 +1,7 @@
 /** From a graph of tensors to one ONNX model. Node names are module paths; leaves become inputs of the model. */
 import { toBinary } from "@bufbuild/protobuf";
 import {
+  blockedDomain,
   type ConstantAttributes,
   fail,
   type InputAttributes,
@@ -10,6 +11,7 @@ import {
   type OnnxAttributes,
   type RandomAttributes,
   reachable,
+  sameShape,
   type Target,
   type Tensor,
   type Variable,
@@ -72,6 +74,8 @@ class GraphBuilder {
   readonly origins = new Map<string, Node>();
   readonly used = new Set<Tensor>();
   readonly #values = new Map<Tensor, string>();
+  /** The values that are there in blocks of channels: alone, or beside those of #values. */
+  readonly #blocked = new Map<Tensor, string>();
   readonly #names: Set<string>;
   readonly #constants = new Map<string, string>();
 
@@ -91,6 +95,7 @@ class GraphBuilder {
   /** Computed values are renamed to their output names; leaves and values asked for twice need a copy. */
   nameOutputs(outputs: ReadonlyMap<string, Tensor>): void {
     const renamed = new Map<string, string>();
+    for (const tensor of outputs.values()) this.#value(tensor); // turned back from blocks before all are counted
     const computed = new Set(this.nodes.flatMap((node) => node.output));
     const copies: NodeProto[] = [];
     for (const [name, tensor] of outputs) {
@@ -107,7 +112,40 @@ class GraphBuilder {
   }
 
   #value(tensor: Tensor): string {
-    return this.#values.get(tensor) ?? fail("trace", `compile: ${tensor} was used before it was made`);
+    const known = this.#values.get(tensor);
+    if (known !== undefined) return known;
+    const blocked = this.#blocked.get(tensor) ?? fail("trace", `compile: ${tensor} was used before it was made`);
+    const value = this.#turned("ReorderOutput", tensor, blocked, { channels: tensor.dim(1) });
+    this.#values.set(tensor, value);
+    return value;
+  }
+
+  /** In blocks: as it is, or turned for whoever asks. */
+  #inBlocks(tensor: Tensor): string {
+    const known = this.#blocked.get(tensor);
+    if (known !== undefined) return known;
+    const value = this.#turned("ReorderInput", tensor, this.#value(tensor), {});
+    this.#blocked.set(tensor, value);
+    return value;
+  }
+
+  #turned(type: string, { node }: Tensor, from: string, attributes: OnnxAttributes): string {
+    const name = this.#unique(`${from}/${type}`);
+    this.origins.set(name, node);
+    this.nodes.push(encodeNode(name, type, [from], [name], attributes, blockedDomain));
+    return name;
+  }
+
+  /** Elementwise, and what it takes has its shape or is one number: such an operation does not care for the layout. */
+  #runsInBlocks({ operation, inputs, outputs }: Node): boolean {
+    const [y] = outputs as [Tensor];
+    if (!operation.scalar || !fillsBlocks(y, this.channelBlock)) return false;
+    const whole = inputs.filter((x) => x.size !== 1);
+    return (
+      whole.some((x) => this.#blocked.has(x)) &&
+      whole.every((x) => x.dtype === y.dtype && sameShape(x.shape, y.shape)) &&
+      inputs.every((x) => x.rank <= y.rank)
+    );
   }
 
   #leaf(node: Node): void {
@@ -149,13 +187,23 @@ class GraphBuilder {
     };
     const value: Lowering["value"] = (type, inputs, attributes, domain) =>
       values(1, type, inputs, attributes, domain)[0] as string;
-    const bound = [...own];
+    const bound: (string | undefined)[] = [...own];
+    const inBlocks = this.#runsInBlocks(node);
+    const [asPlain, asBlocks] = [(x: Tensor) => this.#value(x), (x: Tensor) => this.#inBlocks(x)];
     const lowering: Lowering = {
       node,
       attributes: node.attributes,
       target: this.target,
       channelBlock: this.channelBlock,
-      inputs: node.inputs.map((x) => this.#value(x)),
+      inputs: lazily(node.inputs, (x) => (inBlocks && x.size !== 1 ? asBlocks(x) : asPlain(x))),
+      blocked: (i, turn) => {
+        const x = node.inputs[i] as Tensor;
+        return fillsBlocks(x, this.channelBlock) && (turn || this.#blocked.has(x)) ? asBlocks(x) : undefined;
+      },
+      bindBlocked: (i, value) => {
+        bound[i] = undefined;
+        this.#blocked.set(node.outputs[i] as Tensor, value);
+      },
       emit: (type, inputs, attributes, domain) => push(type, inputs, own, attributes, domain),
       value,
       values,
@@ -168,7 +216,10 @@ class GraphBuilder {
       emitCast: (name, to) => push("Cast", [name], own, { to: onnxType[to] }),
     };
     node.operation.lower(lowering);
-    for (const [i, output] of node.outputs.entries()) this.#values.set(output, bound[i] as string);
+    for (const [i, output] of node.outputs.entries()) {
+      const value = bound[i];
+      if (value !== undefined) (inBlocks ? this.#blocked : this.#values).set(output, value);
+    }
   }
 
   /** Equal small constants are kept once. */
@@ -189,6 +240,18 @@ class GraphBuilder {
     return candidate;
   }
 }
+
+/** Each not before it is read: a value that is there in blocks alone would be turned back for nobody. */
+function lazily(tensors: readonly Tensor[], name: (x: Tensor) => string): readonly string[] {
+  const names: string[] = [];
+  for (const [i, tensor] of tensors.entries())
+    Object.defineProperty(names, i, { get: () => name(tensor), enumerable: true });
+  return names;
+}
+
+/** Whether a tensor can be in blocks at all: images in float32 whose channels fill whole ones. */
+const fillsBlocks = (x: Tensor, block: number | undefined): boolean =>
+  block !== undefined && x.rank === 4 && x.dtype === "float32" && x.dim(1) % block === 0 && x.size > 0;
 
 /** Files are checked against the list, so that what is not in it could be run but not saved. */
 function checkListed(

@@ -3,7 +3,7 @@
  * gives. Programs of ours hold nothing else, so a file that does was not written by us, and one whose shapes do not
  * follow from one another never reaches an engine.
  */
-import { blockedDomain, dtypes } from "../tensor/index.js";
+import { blockedDomain, dtypes, swapsLast } from "../tensor/index.js";
 import { onnxType } from "./onnx/encode.js";
 import {
   alongAxis,
@@ -93,6 +93,7 @@ const operators: ReadonlyMap<string, Operator> = new Map([
   }),
   ...define("AveragePool", [1, 1], pooled, { ...window, count_include_pad: "int" }),
   ...define("MaxPool", [1, 1], pooled, window, 2),
+  ...define("Einsum", [1, 1], swapped, { equation: "string" }),
   ...define("LayerNormalization", [2, 3], normalized, norm, 3),
   ...define("SimplifiedLayerNormalization", [2, 2], normalized, norm, 2),
 ]);
@@ -100,13 +101,23 @@ const operators: ReadonlyMap<string, Operator> = new Map([
 /** Of the engine's own layout for convolutions. They are in no file: which blocks an engine has depends on the machine. */
 const blocked = new Map<string, Operator>([
   ...define("ReorderInput", [1, 1], same),
-  ...define("Conv", [2, 2], convolved, { ...window, dilations: "ints", group: "int" }),
+  ...define("Conv", [2, 4], convolved, { ...window, dilations: "ints", group: "int" }),
+  ...define("GlobalAveragePool", [1, 1], ({ inputs: [x] }) => [
+    { ...(x as Known), shape: [...(x as Known).shape.slice(0, 2), 1, 1] },
+  ]),
   ...define("ReorderOutput", [1, 1], same, { channels: "int" }),
 ]);
 
 /** By name; of another domain than ONNX's own as "domain.Name". */
 export const operatorOf = (type: string, domain = ""): Operator | undefined =>
   domain === blockedDomain ? blocked.get(type) : operators.get(domain === "" ? type : `${domain}.${type}`);
+
+function swapped({ inputs: [x], attributes }: Call): readonly Known[] {
+  const { shape, dtype } = x as Known;
+  const [a, b, c] = shape as [number, number, number];
+  if (attributes.get("equation") !== swapsLast || shape.length !== 3) wrong(`only the equation ${swapsLast} is known`);
+  return [{ shape: [a, c, b], dtype }];
+}
 
 function cast({ inputs: [x], attributes }: Call): readonly Known[] {
   const to = attributes.get("to");

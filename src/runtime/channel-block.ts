@@ -17,7 +17,7 @@ export function channelBlock(backend: Backend): Promise<number | undefined> {
 }
 
 async function tried(backend: Backend): Promise<number | undefined> {
-  const x = normalArray({ seed: 1, site: "blocks of x" }, [1, 32, 4, 5]);
+  const x = normalArray({ seed: 1, site: "blocks of x" }, [1, 32, 32, 33]);
   const w = normalArray({ seed: 1, site: "blocks of w" }, [32, 32, 3, 3]);
   const expected = await convolved(backend, x, w, undefined);
   for (const block of candidates) {

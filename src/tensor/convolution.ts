@@ -2,7 +2,7 @@
 import { fail } from "./errors.js";
 import { formatShape, type Shape } from "./shape.js";
 import { flip, reshape, slice, transpose } from "./shaping.js";
-import { attachMethods, defineSingle, type Lowering, type MethodsOf, type Tensor } from "./tensor.js";
+import { attachMethods, blockedDomain, defineSingle, type Lowering, type MethodsOf, type Tensor } from "./tensor.js";
 
 /** A number for all spatial axes, or one per axis. */
 export type PerAxis = number | readonly number[];
@@ -136,12 +136,29 @@ const makeConvolution = defineSingle<Geometry>({
     const few = y.size < fewPlaces * y.dim(1);
     if (!few && fitsBlocks(weight, attributes, block)) return lowerBlocked(lowering, weight, block);
     if (!attributes.turned) return emit("Conv", inputs, onnxGeometry(attributes, weight));
-    if (few && block !== undefined)
-      return emit("ConvTranspose", inputs, onnxGeometry(backwards(attributes, weight), weight));
+    if (few) return lowerTurnedImage(lowering, weight);
     const [x, w] = inputs as [string, string];
     emit("Conv", [x, turnedWeight(lowering, w, weight)], onnxGeometry(attributes, weight));
   },
 });
+
+/** Instead of the kernel, the image is turned round, and so is what comes of it: less to move where places are few. */
+function lowerTurnedImage({ emit, value, integers, inputs, attributes }: Lowering<Geometry>, weight: Tensor): void {
+  const [channels, out, ...kernel] = weight.shape as [number, number, ...number[]];
+  const places = kernel.reduce((a, b) => a * b, 1);
+  const backwards = [-1, Number.MIN_SAFE_INTEGER, -1].map((n) => integers(kernel.map(() => n)));
+  const [starts, ends, steps] = backwards as [string, string, string];
+  const turned = (x: string): readonly string[] => [x, starts, ends, integers(kernel.map((_, i) => i + 2)), steps];
+  const flat = value("Reshape", [inputs[1] as string, integers([channels, out, places])]);
+  const swapped = value("Transpose", [flat], { perm: [1, 0, 2] });
+  const { before, after } = attributes;
+  const y = value(
+    "Conv",
+    [value("Slice", turned(inputs[0] as string)), value("Reshape", [swapped, integers([out, channels, ...kernel])])],
+    onnxGeometry({ ...attributes, before: after, after: before }, weight),
+  );
+  emit("Slice", turned(y));
+}
 
 /** [in, out, k] to [out, in, k], each kernel turned round: its places in the opposite order. */
 function turnedWeight({ value, integers }: Lowering<Geometry>, w: string, weight: Tensor): string {
@@ -158,57 +175,53 @@ const fromLast = (count: number): number[] => Array.from({ length: count }, (_, 
 /** With fewer places than this in all images, turning the weight takes longer than is won by it. */
 const fewPlaces = 1024;
 
-/** The transposed convolution that one with a turned weight of stride 1 is. */
-const backwards = (geometry: Geometry, weight: Tensor): Geometry => {
-  const rest = (side: readonly number[]) => reaches(weight, geometry.dilation).map((r, i) => r - at(side, i));
-  return { ...geometry, before: rest(geometry.before), after: rest(geometry.after) };
-};
-
-/** How far a kernel reaches beyond its first place. */
-const reaches = (weight: Tensor, dilation: readonly number[]): number[] =>
-  weight.shape.slice(2).map((k, i) => extent(k, at(dilation, i)) - 1);
-
-function fitsBlocks(weight: Tensor, { groups, unblocked }: Geometry, block: number | undefined): block is number {
+function fitsBlocks(
+  weight: Tensor,
+  { groups, unblocked, turned }: Geometry,
+  block: number | undefined,
+): block is number {
   const [out, channels] = [weight.dim(0), weight.dim(1)];
   const isPlain = weight.rank === 4 && weight.dtype === "float32" && groups === 1 && !unblocked;
-  return block !== undefined && isPlain && out % block === 0 && channels % block === 0;
+  return (
+    block !== undefined && isPlain && out % block === 0 && (channels % block === 0 || (channels < block && !turned))
+  );
 }
-
-/** Where the engine's operators on its own layout for convolutions live. */
-export const blockedDomain = "com.microsoft.nchwc";
 
 /**
  * In the engine's own layout, [N, C/B, H, W, B], which its processor kernels run up to twice as fast (LOG.md). Left to
  * itself the engine only does so where weights are constants. The kernel's weight is [O/B, I/B, kh, kw, B of I, B of O].
  */
 function lowerBlocked(
-  { emit, value, integers, inputs, attributes }: Lowering<Geometry>,
+  { value, integers, inputs, blocked, bindBlocked, attributes }: Lowering<Geometry>,
   weight: Tensor,
   B: number,
 ): void {
   const [first, second, kh, kw] = weight.shape as [number, number, number, number];
   const [out, channels] = channelsOf(weight, attributes);
-  const [x, w] = inputs as [string, string];
+  const w = inputs[1] as string;
   const places = kh * kw;
   // In two steps that move one axis each: the engine is three times as fast at those.
   const moved = (from: string, shape: readonly number[], perm: readonly number[]) =>
     value("Transpose", [value("Reshape", [from, integers(shape)])], { perm });
-  const inBlocks = attributes.turned
-    ? moved(
-        moved(w, [first, second / B, B * places], [1, 0, 2]),
-        [weight.size / (B * B * places), B * B, places],
-        [0, 2, 1],
-      )
-    : moved(
-        moved(w, [first / B, B, second * places], [0, 2, 1]),
-        [weight.size / (B * B * places), B, places, B],
-        [0, 2, 1, 3],
-      );
+  const inBlocks =
+    channels < B
+      ? moved(w, [first / B, B, second * places], [0, 2, 1])
+      : attributes.turned
+        ? moved(
+            moved(w, [first, second / B, B * places], [1, 0, 2]),
+            [weight.size / (B * B * places), B * B, places],
+            [0, 2, 1],
+          )
+        : moved(
+            moved(w, [first / B, B, second * places], [0, 2, 1]),
+            [weight.size / (B * B * places), B, places, B],
+            [0, 2, 1, 3],
+          );
   const ordered = attributes.turned ? value("Gather", [inBlocks, integers(fromLast(places))], { axis: 1 }) : inBlocks;
   const kernel = value("Reshape", [ordered, integers([out, channels, kh, kw])]);
-  const image = value("ReorderInput", [x], {}, blockedDomain);
-  const y = value("Conv", [image, kernel], onnxGeometry(attributes, weight), blockedDomain);
-  emit("ReorderOutput", [y], { channels: out }, blockedDomain);
+  // What has fewer channels than a block is taken as it is.
+  const image = channels < B ? (inputs[0] as string) : (blocked(0, "turn") as string);
+  bindBlocked(0, value("Conv", [image, kernel], onnxGeometry(attributes, weight), blockedDomain));
 }
 
 interface TransposeGeometry extends Geometry {
@@ -277,7 +290,7 @@ function usedWeightGradient(x: Tensor, g: Tensor, weight: Tensor, { turned, ...g
 /** With stride 1 a plain convolution by the turned kernel, which engines run faster than their transposed one. */
 function inputGradient(g: Tensor, x: Tensor, weight: Tensor, geometry: Geometry): Tensor {
   const { stride, before, after, dilation, groups, turned = false } = geometry;
-  const reach = reaches(weight, dilation);
+  const reach = weight.shape.slice(2).map((k, i) => extent(k, at(dilation, i)) - 1);
   const plain = stride.every((s) => s === 1) && reach.every((r, i) => r >= at(before, i) && r >= at(after, i));
   if (plain) {
     const rest = (side: readonly number[]) => reach.map((r, i) => r - at(side, i));

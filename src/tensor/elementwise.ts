@@ -4,7 +4,7 @@ import { atanDouble, erfDouble, geluDouble, geluTanhDouble, isDouble, softplusDo
 import { type DType, isFloat } from "./dtype.js";
 import { fail } from "./errors.js";
 import { broadcastShapes, type Shape } from "./shape.js";
-import { cast, sumTo } from "./shaping.js";
+import { sumTo } from "./shaping.js";
 import {
   attachMethods,
   defineSingle,
@@ -124,7 +124,16 @@ export const relu = unary("relu", {
   onnx: "Relu",
   scalar: (x) => Math.max(x, 0),
   // A product, since choosing takes the engine three passes.
-  gradient: (_, y, g) => mul(g, cast(greater(y, 0), y.dtype)),
+  gradient: (_, y, g) => mul(g, positive(y)),
+});
+/** 1 where x > 0, else 0. */
+const positive = unary("positive", {
+  onnx: ({ emitCast, value, scalar, inputs, node }) => {
+    const { dtype } = node.inputs[0] as Tensor;
+    emitCast(value("Greater", [inputs[0] as string, scalar(0, dtype)]), dtype);
+  },
+  scalar: (x) => (x > 0 ? 1 : 0),
+  gradient: flat,
 });
 export const not = unary("not", { onnx: "Not", scalar: (x) => (x ? 0 : 1), accepts: (d) => d === "bool" });
 export const identity = unary("identity", {

@@ -5,6 +5,7 @@ import "./pooling.js";
 import "./reduction.js";
 import "./shaping.js";
 
+export { type BatchNormalized, batchNorm, channelAffine } from "./channels.js";
 export {
   arange,
   type ConstantAttributes,
@@ -22,12 +23,11 @@ export {
   zerosLike,
 } from "./constant.js";
 export { after, type Backward, customGradient, stopGradient, straightThrough } from "./control.js";
-export {
-  blockedDomain,
-  type ConvolutionOptions,
-  type ConvolutionTransposeOptions,
-  type Padding,
-  type PerAxis,
+export type {
+  ConvolutionOptions,
+  ConvolutionTransposeOptions,
+  Padding,
+  PerAxis,
 } from "./convolution.js";
 export {
   allocate,
@@ -53,8 +53,9 @@ export type { AveragePoolOptions, PoolOptions, ResizeOptions } from "./pooling.j
 export { draw, normalArray, type RandomAttributes, random } from "./random.js";
 export type { Axes, ReduceOptions, Sorted } from "./reduction.js";
 export { broadcastShapes, formatShape, normalizeAxes, normalizeAxis, type Shape, sameShape, sizeOf } from "./shape.js";
-export { concat, type PadOptions, type SliceOptions, stack, triangle } from "./shaping.js";
+export { concat, type PadOptions, type SliceOptions, stack, swapsLast, triangle } from "./shaping.js";
 export {
+  blockedDomain,
   defineOperation,
   defineSingle,
   type GradientContext,

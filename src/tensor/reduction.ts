@@ -7,7 +7,15 @@ import { scatterAdd } from "./indexing.js";
 import { NDArray } from "./ndarray.js";
 import { formatShape, normalizeAxes, normalizeAxis, sizeOf } from "./shape.js";
 import { cast, concat, expand, reshape, slice } from "./shaping.js";
-import { attachMethods, defineOperation, defineSingle, type Lowering, type MethodsOf, type Tensor } from "./tensor.js";
+import {
+  attachMethods,
+  blockedDomain,
+  defineOperation,
+  defineSingle,
+  type Lowering,
+  type MethodsOf,
+  type Tensor,
+} from "./tensor.js";
 
 export type Axes = number | readonly number[];
 export interface ReduceOptions {
@@ -97,16 +105,43 @@ function sumAsProduct({
   return true;
 }
 
+/**
+ * Of images in blocks of channels: the engine's own pooling over places, which gives a number for each image and channel,
+ * and those over images. For the mean, and for the sum, which is as many times the mean.
+ */
+function pooled(lowering: Lowering<ReduceAttributes>): boolean {
+  const {
+    emit,
+    value,
+    scalar,
+    integers,
+    node,
+    attributes: { axes },
+  } = lowering;
+  const [batch, ...rest] = axes.length === 3 ? axes : [undefined, ...axes];
+  const image =
+    rest.length === 2 && rest[0] === 2 && rest[1] === 3 && (batch ?? 0) === 0 ? lowering.blocked(0) : undefined;
+  if (image === undefined) return false;
+  const [x] = node.inputs as [Tensor];
+  const times = node.operation.name === "sum" ? x.dim(2) * x.dim(3) : 1;
+  const each = value("GlobalAveragePool", [image], {}, blockedDomain); // [N, C, 1, 1] is the same in blocks
+  const scaled = times === 1 ? each : value("Mul", [each, scalar(times, "float32")]);
+  if (batch === undefined) emit("Identity", [scaled]);
+  else emit(times === 1 ? "ReduceMean" : "ReduceSum", [scaled, integers([0])], { keepdims: 1 });
+  return true;
+}
+
 export const sum = reduction("sum", {
   onnx: "ReduceSum",
   gradient: (x, _, g) => spread(g, x),
   emptyAllowed: true,
-  special: sumAsProduct,
+  special: (lowering) => pooled(lowering) || sumAsProduct(lowering),
 });
 export const mean = reduction("mean", {
   onnx: "ReduceMean",
   gradient: (x, _, g, count) => spread(mul(g, 1 / count), x),
   emptyAllowed: false,
+  special: pooled,
 });
 export const max = reduction("max", { onnx: "ReduceMax", gradient: share, emptyAllowed: false });
 export const min = reduction("min", { onnx: "ReduceMin", gradient: share, emptyAllowed: false });

@@ -48,6 +48,9 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   return sameShape(target, x.shape) ? x : makeReshape([x], { shape: target });
 }
 
+/** The only equation that is written as ONNX's Einsum: a transposition of the last two of three axes. */
+export const swapsLast = "abc->acb";
+
 const makeTranspose = defineSingle<{ readonly permutation: readonly number[] }>({
   name: "transpose",
   infer: ([x], { permutation }) => ({
@@ -61,7 +64,21 @@ const makeTranspose = defineSingle<{ readonly permutation: readonly number[] }>(
     ),
   ],
   flops: free,
-  lower: ({ emit, inputs, attributes: { permutation } }) => emit("Transpose", inputs, { perm: permutation }),
+  lower: (lowering) => {
+    const { emit, value, integers, inputs, node, channelBlock: B, attributes } = lowering;
+    const x = node.inputs[0] as Tensor;
+    const order = attributes.permutation.join();
+    // The engine moves a Transpose behind what follows, and if two things do, does it twice: not with this name.
+    if (B !== undefined && order === "0,2,1" && x.size >= 2 ** 16)
+      return emit("Einsum", inputs, { equation: swapsLast });
+    // Blocks of channels are nearly channels last.
+    const image = order === "0,2,3,1" ? lowering.blocked(0) : undefined;
+    if (image === undefined || B === undefined) return emit("Transpose", inputs, { perm: attributes.permutation });
+    const [N, C, H, W] = x.shape as [number, number, number, number];
+    const blocks = value("Reshape", [image, integers([N, C / B, H, W, B])]);
+    const ordered = C === B ? blocks : value("Transpose", [blocks], { perm: [0, 2, 3, 1, 4] });
+    emit("Reshape", [ordered, integers([N, H, W, C])]);
+  },
 });
 /** Axes in another order; without an argument, reversed. */
 export function transpose(x: Tensor, permutation?: readonly number[]): Tensor {

@@ -22,6 +22,10 @@ export interface Lowering<Attributes = object> {
   readonly target: Target;
   /** Channels in a block of the engine's own layout for convolutions, where the program may use it. */
   readonly channelBlock: number | undefined;
+  /** The value of input i in blocks where it is in them already; with `turn`, turned into blocks where it is not. */
+  blocked(i: number, turn?: "turn"): string | undefined;
+  /** Say that output i is this value, in blocks: who needs it otherwise turns it back. */
+  bindBlocked(i: number, value: string): void;
   /** Names of the input values, one per input tensor. */
   readonly inputs: readonly string[];
   /** Emit `type(inputs)` writing the node's own outputs (the last node of every lowering). */
@@ -47,6 +51,9 @@ export interface Lowering<Attributes = object> {
   /** A cast that is the node's own output. */
   emitCast(value: string, to: DType): void;
 }
+
+/** Where the engine's operators on its own layout for convolutions live. */
+export const blockedDomain = "com.microsoft.nchwc";
 
 export type Target = "cpu" | "webgpu" | "wasm";
 

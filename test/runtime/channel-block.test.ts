@@ -1,16 +1,26 @@
 import { describe, expect, it } from "vitest";
-import { type ConvolutionOptions, compile, getBackend, grad, normalArray, type Tensor } from "../../src/index.js";
+import {
+  type ConvolutionOptions,
+  compile,
+  getBackend,
+  grad,
+  type NDArray,
+  normalArray,
+  type Tensor,
+} from "../../src/index.js";
 import { relativeError } from "../../src/studies/golden/case.js";
+import { batchNorm } from "../../src/tensor/index.js";
 
 const cases: [string, number[], number[], ConvolutionOptions][] = [
-  ["3 × 3", [2, 16, 7, 9], [32, 16, 3, 3], { padding: 1 }],
-  ["a stride", [2, 32, 8, 7], [16, 32, 3, 3], { padding: 1, stride: 2 }],
-  ["1 × 1", [3, 16, 5, 5], [16, 16, 1, 1], {}],
-  ["1 × 1 with a stride", [3, 16, 5, 5], [32, 16, 1, 1], { stride: 2 }],
-  ["a dilation", [1, 16, 9, 9], [16, 16, 3, 3], { padding: 2, dilation: 2 }],
+  ["3 × 3", [17, 16, 7, 9], [32, 16, 3, 3], { padding: 1 }],
+  ["a stride", [70, 32, 8, 7], [16, 32, 3, 3], { padding: 1, stride: 2 }],
+  ["a stride that leaves a row", [70, 16, 8, 8], [16, 16, 3, 3], { stride: 2 }],
+  ["1 × 1", [41, 16, 5, 5], [16, 16, 1, 1], {}],
+  ["1 × 1 with a stride", [120, 16, 5, 5], [32, 16, 1, 1], { stride: 2 }],
+  ["a dilation", [13, 16, 9, 9], [16, 16, 3, 3], { padding: 2, dilation: 2 }],
   [
     "padding on one side",
-    [2, 16, 6, 6],
+    [30, 16, 6, 6],
     [16, 16, 3, 3],
     {
       padding: [
@@ -19,9 +29,23 @@ const cases: [string, number[], number[], ConvolutionOptions][] = [
       ],
     },
   ],
-  ["channels that fill no block", [2, 12, 6, 6], [16, 12, 3, 3], { padding: 1 }],
-  ["groups", [2, 32, 6, 6], [32, 16, 3, 3], { padding: 1, groups: 2 }],
-  ["many channels", [1, 80, 5, 5], [96, 80, 3, 3], { padding: 1 }],
+  ["channels that fill no block", [29, 12, 6, 6], [16, 12, 3, 3], { padding: 1 }],
+  ["more channels, that fill no block", [29, 20, 6, 6], [16, 20, 3, 3], { padding: 1 }],
+  ["colours", [29, 3, 6, 6], [16, 3, 3, 3], { padding: 1 }],
+  ["groups", [29, 32, 6, 6], [32, 16, 3, 3], { padding: 1, groups: 2 }],
+  ["many channels", [41, 80, 5, 5], [96, 80, 3, 3], { padding: 1 }],
+  ["few places", [2, 32, 4, 5], [48, 32, 3, 3], { padding: 1 }],
+  [
+    "few places and padding on one side",
+    [2, 32, 4, 5],
+    [48, 32, 2, 3],
+    {
+      padding: [
+        [1, 0],
+        [0, 2],
+      ],
+    },
+  ],
 ];
 
 /** Output and both gradients. */
@@ -51,17 +75,84 @@ describe("the engine's own layout for convolutions", () => {
 
   it("is used where the channels fill its blocks, and is in no file", async () => {
     const block = await (await getBackend("cpu")).channelBlock?.();
-    const { domains } = await convolved("cpu", [1, 32, 4, 4], [32, 32, 3, 3], {});
+    const { domains } = await convolved("cpu", [16, 32, 10, 10], [32, 32, 3, 3], {});
     expect(domains.includes("com.microsoft.nchwc")).toBe(block !== undefined);
     const program = compile(({ x, w }: { x: Tensor; w: Tensor }) => ({ y: x.conv2d(w) }));
     const feeds = {
-      x: normalArray({ seed: 2, site: "x" }, [1, 32, 4, 4]),
+      x: normalArray({ seed: 2, site: "x" }, [16, 32, 10, 10]),
       w: normalArray({ seed: 2, site: "w" }, [32, 32, 3, 3]),
     };
     const { y } = await program(feeds);
     const bytes = await program.encode(feeds);
     expect(Buffer.from(bytes).includes("nchwc")).toBe(false);
-    expect(y.size).toBe(32 * 4);
+    expect(y.size).toBe(16 * 32 * 64);
     await program.release();
+  });
+
+  /** A block of a residual network and what else a network does with images; all that can stay in blocks. */
+  const network = ({ x, v, w, gain, bias }: Record<"x" | "v" | "w" | "gain" | "bias", Tensor>) => {
+    const stem = batchNorm(x.conv2d(v, { padding: 1 }), { weight: gain, bias });
+    const first = stem.y.relu();
+    const second = batchNorm(first.conv2d(w, { padding: 1 }), { weight: gain, bias }).y.silu();
+    const sum = second.add(first).mul(0.5).maximum(stem.mean.mean());
+    const scaled = sum.mul(sum.mean([2, 3], { keepDims: true }).sigmoid()).sub(sum.sum([0, 2, 3], { keepDims: true }));
+    const pooled = sum.maxPool2d({ kernel: 2 });
+    return {
+      y: scaled,
+      sum,
+      pooled,
+      mean: sum.mean([2, 3]),
+      variance: stem.variance,
+      last: sum.transpose([0, 2, 3, 1]),
+    };
+  };
+  const loss = ({ y, pooled, mean, variance, last }: ReturnType<typeof network>) =>
+    [y, pooled, mean, variance, last]
+      .map((t, i) =>
+        t
+          .square()
+          .mean()
+          .mul(i + 1),
+      )
+      .reduce((a, b) => a.add(b));
+
+  it.each([1, 2])("stays through norms, activations and sums: derivative %i", async (order) => {
+    const draw = (site: string, ...shape: number[]) => normalArray({ seed: 3, site }, shape);
+    const feeds = {
+      ...{ x: draw("x", 12, 3, 10, 10), v: draw("v", 32, 3, 3, 3), w: draw("w", 32, 32, 3, 3) },
+      ...{ gain: draw("gain", 32), bias: draw("bias", 32) },
+    };
+    const results: Record<string, NDArray>[] = [];
+    for (const backend of ["cpu", "wasm"] as const) {
+      const program = compile(
+        (inputs: Record<keyof typeof feeds, Tensor>) => {
+          const outputs = network(inputs);
+          const wanted = Object.values(inputs);
+          const first = grad(loss(outputs), wanted);
+          const last =
+            order === 1
+              ? first
+              : grad(
+                  first.map((g) => g.square().mean()).reduce((a, b) => a.add(b)),
+                  wanted,
+                );
+          return { ...outputs, ...Object.fromEntries(last.map((g, i) => [`gradient${i}`, g])) };
+        },
+        { backend },
+      );
+      const { observed: _, ...arrays } = await program(feeds);
+      results.push(arrays);
+      if (backend === "cpu" && order === 1) {
+        const { model } = await program.prepare(feeds);
+        const blocked = model.graph?.node.filter(({ domain }) => domain === "com.microsoft.nchwc") ?? [];
+        const count = (type: string) => blocked.filter(({ opType }) => opType === type).length;
+        // Turned back for what is asked for or cannot stay: never between norm, activation and convolution.
+        if (blocked.length > 0) expect(count("ReorderInput") + count("ReorderOutput")).toBeLessThan(count("Conv"));
+      }
+      await program.release();
+    }
+    const [native = {}, plain = {}] = results;
+    for (const [name, array] of Object.entries(native))
+      expect(relativeError(array.toNumbers(), (plain[name] as NDArray).toNumbers()), name).toBeLessThan(2e-5);
   });
 });

@@ -6,9 +6,11 @@ import {
   type AveragePoolOptions,
   type Axes,
   arange,
+  batchNorm,
   type ConvolutionOptions,
   type ConvolutionTransposeOptions,
   type CrossEntropyOptions,
+  channelAffine,
   concat,
   crossEntropy,
   type DType,
@@ -64,6 +66,7 @@ type Keep = ReduceOptions & { readonly axes?: Axes };
 type AtAxis = { readonly axis: number };
 type Constant = { readonly shape: Shape; readonly dtype?: DType };
 type Arange = { readonly start: number; readonly stop?: number; readonly step?: number; readonly dtype?: DType };
+type ChannelAxis = { readonly axis: 1 | -1 };
 type Norm = { readonly axes?: number; readonly eps: number };
 
 export const operationCalls: Readonly<Record<string, OperationCall>> = {
@@ -161,5 +164,11 @@ export const operationCalls: Readonly<Record<string, OperationCall>> = {
   layerNorm: ([x, weight, bias]: readonly [Tensor, Tensor?, Tensor?], options: Norm) =>
     x.layerNorm({ ...options, weight, bias }),
   rmsNorm: ([x, weight]: readonly [Tensor, Tensor?], { eps }: Norm) => x.rmsNorm({ eps, weight }),
+  channelAffine: ([x, scale, shift, plus]: readonly [Tensor, Tensor, Tensor, Tensor?], { axis }: ChannelAxis) =>
+    channelAffine(x, scale, shift, { axis, ...(plus && { plus }) }),
+  batchNorm: ([x, weight, bias]: Three, { axis, eps }: ChannelAxis & { readonly eps: number }) => {
+    const { y, mean, variance } = batchNorm(x, { weight, bias, axis, eps });
+    return [y, mean, variance];
+  },
   crossEntropy: ([logits, labels]: Two, options: CrossEntropyOptions) => crossEntropy(logits, labels, options),
 };

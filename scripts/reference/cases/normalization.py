@@ -16,6 +16,43 @@ def add_to(cases):
     softmaxes(cases)
     layer_norms(cases)
     rms_norms(cases)
+    channels(cases)
+
+
+def along(vector, x, axis):
+    return vector if axis == -1 else vector.reshape(1, -1, *[1] * (x.dim() - 2))
+
+
+def affine(axis):
+    def call(x, scale, shift, plus=None):
+        y = x * along(scale, x, axis) + along(shift, x, axis)
+        return y if plus is None else y + plus
+
+    return call
+
+
+def batch_norm(axis, eps):
+    def call(x, weight, bias):
+        others = [i for i in range(x.dim()) if i != axis % x.dim()]
+        mean, variance = x.mean(others), x.var(others, unbiased=False)
+        centred = x - along(mean, x, axis)
+        y = centred * along(weight / torch.sqrt(variance + eps), x, axis) + along(bias, x, axis)
+        return y, mean, variance
+
+    return call
+
+
+def channels(cases):
+    for name, shape, axis in [("rows", (5, 3), 1), ("images", (2, 3, 4, 5), 1), ("tokens", (2, 4, 3), -1), ("one_place", (3, 4, 1, 1), 1)]:
+        width = shape[axis]
+        vectors = [uniform(0.5, 1.5, width), normal(width)]
+        cases.add(f"channelAffine_{name}", "channelAffine", [normal(*shape), *vectors], affine(axis), {"axis": axis})
+        cases.add(f"channelAffine_{name}_plus", "channelAffine", [normal(*shape), *vectors, normal(*shape)], affine(axis), {"axis": axis})
+        for eps in [1e-5, 0.1]:
+            attributes = {"axis": axis, "eps": eps}
+            cases.add(f"batchNorm_{name}_{eps}", "batchNorm", [normal(*shape), *vectors], batch_norm(axis, eps), attributes)
+    offset = lambda rng: rng.standard_normal((4, 2, 3, 3)) + 50
+    cases.add("batchNorm_offset", "batchNorm", [offset, uniform(0.5, 1.5, 2), normal(2)], batch_norm(1, 1e-5), {"axis": 1, "eps": 1e-5})
 
 
 def softmaxes(cases):

@@ -8,7 +8,15 @@
  * With the side input "padding" only real positions count. Names and defaults are torch's (ε = 1e-5, m = 0.1).
  * Source: "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift", 2015.
  */
-import { fail, formatShape, isTraining, NDArray, type Tensor, Variable } from "../../tensor/index.js";
+import {
+  fail,
+  formatShape,
+  isTraining,
+  NDArray,
+  batchNorm as normalizeBatch,
+  type Tensor,
+  Variable,
+} from "../../tensor/index.js";
 import { filled } from "../initial.js";
 import { sideInput } from "../side-inputs.js";
 import { at } from "../where.js";
@@ -69,9 +77,21 @@ export class BatchNorm extends Norm {
     checkChannels("BatchNorm", x, this.width, this.axis);
     const usesBatch = this.statistics === "batch" || (this.statistics === "mode" && isTraining());
     if (!usesBatch) return this.normalize(x, { mean: this.running_mean, variance: this.running_var });
-    const moments = this.batchMoments(x);
-    if (isTraining()) this.follow(moments);
-    return this.normalize(x, moments);
+    const padding = x.rank === 3 ? sideInput("padding") : undefined;
+    const count = x.size / x.dim(this.axis);
+    if (!padding && count === 1)
+      fail(
+        "shape",
+        `${at("BatchNorm")}: one value per channel in ${formatShape(x.shape)} has no variance; use a larger batch, or inference mode`,
+      );
+    if (padding) {
+      const moments = channelMoments(x, this.axis, padding);
+      if (isTraining()) this.follow(moments);
+      return this.normalize(x, moments);
+    }
+    const { y, mean, variance } = normalizeBatch(x, this);
+    if (isTraining()) this.follow({ mean, variance, count });
+    return y;
   }
 
   /** g (x − μ) / √(σ² + ε) + b with given statistics [C]. */
@@ -81,17 +101,6 @@ export class BatchNorm extends Norm {
     const scale = this.weight ? inverse.mul(this.weight) : inverse;
     const y = x.sub(along(mean)).mul(along(scale));
     return this.bias ? y.add(along(this.bias)) : y;
-  }
-
-  protected batchMoments(x: Tensor): Moments {
-    const padding = sideInput("padding");
-    const moments = channelMoments(x, this.axis, padding && x.rank === 3 ? padding : undefined);
-    if (moments.count === 1)
-      fail(
-        "shape",
-        `${at("BatchNorm")}: one value per channel in ${formatShape(x.shape)} has no variance; use a larger batch, or inference mode`,
-      );
-    return moments;
   }
 
   /** The running statistics, with the unbiased variance. */

@@ -47,6 +47,7 @@ const scalars: Readonly<Record<string, Scalar>> = {
   floor: f(Math.floor),
   ceil: f(Math.ceil),
   relu: f((x) => Math.max(x, 0)),
+  positive: f((x) => truth(x > 0)),
   gelu: f((x) => (x * (1 + erf(x / Math.SQRT2))) / 2),
   geluTanh: f((x) => (x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)))) / 2),
   silu: f((x) => x * sigmoid(x)),

@@ -138,6 +138,43 @@ const rmsNorm: Rule = (node, [x, weight]) => {
   ];
 };
 
+const channelOf =
+  (node: Node) =>
+  (index: readonly number[]): number =>
+    (node.attributes as { axis: 1 | -1 }).axis === 1 ? (index[1] as number) : (index.at(-1) as number);
+
+const channelAffine: Rule = (node, [x, scale, shift, plus]) => {
+  const channel = channelOf(node);
+  return [
+    makeValue((x as Value).shape, (index) => {
+      const c = [channel(index)];
+      const own = read(x as Value, index) * read(scale as Value, c) + read(shift as Value, c);
+      return plus ? own + read(plus, index) : own;
+    }),
+  ];
+};
+
+const batchNorm: Rule = (node, [x, weight, bias]) => {
+  const { eps } = node.attributes as { eps: number };
+  const [input, channel] = [x as Value, channelOf(node)];
+  const values = Array.from((weight as Value).data, () => [] as number[]);
+  eachIndex(input.shape, (index, flat) => values[channel(index)]?.push(input.data[flat] as number));
+  const average = (list: readonly number[]) => list.reduce((a, b) => a + b, 0) / list.length;
+  const mean = values.map(average);
+  const variance = values.map((list, c) => average(list.map((v) => (v - (mean[c] as number)) ** 2)));
+  const centred = makeValue(
+    input.shape,
+    (index, flat) => (input.data[flat] as number) - (mean[channel(index)] as number),
+  );
+  const y = makeValue(input.shape, (index, flat) => {
+    const c = channel(index);
+    const normalized = (centred.data[flat] as number) / Math.sqrt((variance[c] as number) + eps);
+    return normalized * read(weight as Value, [c]) + read(bias as Value, [c]);
+  });
+  const vector = (list: readonly number[]) => makeValue([list.length], ([c]) => list[c as number] as number);
+  return [y, centred, vector(mean), vector(variance)];
+};
+
 export const reductionRules: Readonly<Record<string, Rule>> = {
   sum: fold(0, (total, x) => total + x),
   mean: fold(
@@ -155,4 +192,6 @@ export const reductionRules: Readonly<Record<string, Rule>> = {
   logSoftmax: softmax((x, top, total) => x - top - Math.log(total)),
   layerNorm,
   rmsNorm,
+  channelAffine,
+  batchNorm,
 };
