@@ -58,7 +58,10 @@ function sidesOf(peers, backend) {
     ...Object.fromEntries(
       Object.entries(peers)
         .filter(([, { folder }]) => folder)
-        .map(([name, { folder }]) => [name, { folder, source: sources[name](backend), served: servedBy(name, folder) }]),
+        .map(([name, { folder }]) => [
+          name,
+          { folder, source: sources[name](backend), served: servedBy(name, folder) },
+        ]),
     ),
   };
 }

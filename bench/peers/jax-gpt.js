@@ -31,7 +31,11 @@ export function gptStep(jax, { layers, width, heads, context, batch, vocabulary 
     const stream = blocks.reduce((x, own) => block(x, own, hidden.ref), embedded.reshape([batch * context, width]));
     hidden.dispose();
     const logits = np.matmul(layerNorm(stream, last), head);
-    return nn.logSoftmax(logits, -1).mul(labels).sum().mul(-1 / (batch * context));
+    return nn
+      .logSoftmax(logits, -1)
+      .mul(labels)
+      .sum()
+      .mul(-1 / (batch * context));
   }
 
   function update(parameters, m, v, rate, inputs, labels, hidden) {
@@ -51,9 +55,9 @@ export function gptStep(jax, { layers, width, heads, context, batch, vocabulary 
 
   const oneHot = (ids) => nn.oneHot(np.array(ids, { dtype: np.int32 }), vocabulary);
   const [inputs, labels] = [oneHot(tokens), oneHot(targets)];
-  const hidden = np.array(
-    Float32Array.from({ length: context ** 2 }, (_, i) => (i % context > Math.floor(i / context) ? -1e9 : 0)),
-  ).reshape([context, context]);
+  const hidden = np
+    .array(Float32Array.from({ length: context ** 2 }, (_, i) => (i % context > Math.floor(i / context) ? -1e9 : 0)))
+    .reshape([context, context]);
   let parameters = {
     table: weight([vocabulary, width]),
     places: weight([context, width]),

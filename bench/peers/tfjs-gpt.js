@@ -42,10 +42,19 @@ export function gptStep(tf, { layers, width, heads, context, batch, vocabulary }
   function attention(hidden) {
     const [q, k, v, o] = Array.from({ length: 4 }, () => dense(width, width));
     const split = (x) =>
-      tf.reshape(tf.transpose(tf.reshape(x, [batch, context, heads, width / heads]), [0, 2, 1, 3]), [-1, context, width / heads]);
+      tf.reshape(tf.transpose(tf.reshape(x, [batch, context, heads, width / heads]), [0, 2, 1, 3]), [
+        -1,
+        context,
+        width / heads,
+      ]);
     return (x) => {
       const scores = tf.mul(products(split(q(x)), tf.transpose(split(k(x)), [0, 2, 1])), 1 / Math.sqrt(width / heads));
-      const mixed = tf.reshape(products(tf.softmax(tf.add(scores, hidden)), split(v(x))), [batch, heads, context, width / heads]);
+      const mixed = tf.reshape(products(tf.softmax(tf.add(scores, hidden)), split(v(x))), [
+        batch,
+        heads,
+        context,
+        width / heads,
+      ]);
       return o(tf.reshape(tf.transpose(mixed, [0, 2, 1, 3]), [batch * context, width]));
     };
   }
