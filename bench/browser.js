@@ -7,19 +7,19 @@ import { gptSizes, titleOf } from "./gpt.js";
 import { noChromium, openPages, ours, pagesInTurns } from "./pages.js";
 import { packaged } from "./peers.js";
 
-const size = gptSizes.characters;
+/** With --quick a model that SwiftShader trains in a moment. */
+const quickSize = { layers: 1, width: 32, heads: 2, context: 16, batch: 2, vocabulary: 65 };
 const here = (name) => JSON.stringify(join(import.meta.dirname, name));
-const given = JSON.stringify(size);
 
 const sources = {
-  layerwise: (backend) => `
+  layerwise: (backend, given) => `
     import * as layerwise from "layerwise";
     import { gptStep } from ${here("gpt.js")};
     async function prepare() {
       layerwise.setWasmPaths(location.origin + "/ort/");
       return gptStep(layerwise, ${given}, { backend: "${backend}" }).step;
     }`,
-  tfjs: (backend) => `
+  tfjs: (backend, given) => `
     import * as tf from "@tensorflow/tfjs-core";
     import "@tensorflow/tfjs-core/dist/register_all_gradients";
     ${
@@ -35,7 +35,7 @@ const sources = {
       await tf.ready();
       return gptStep(tf, ${given}, gptTokens(${given})).step;
     }`,
-  "jax-js": (backend) => `
+  "jax-js": (backend, given) => `
     import * as jax from "@jax-js/jax";
     import { gptStep } from ${here("peers/jax-gpt.js")};
     import { gptTokens } from ${here("gpt.js")};
@@ -52,32 +52,38 @@ const servedBy = (peer, folder) =>
   peer === "tfjs" ? { tfjs: join(folder, "node_modules/@tensorflow/tfjs-backend-wasm/dist") } : {};
 
 /** Sides that are there, as pages. */
-function sidesOf(peers, backend) {
+function sidesOf(peers, backend, size) {
+  const given = JSON.stringify(size);
   return {
-    layerwise: { ...ours, source: sources.layerwise(backend) },
+    layerwise: { ...ours, source: sources.layerwise(backend, given) },
     ...Object.fromEntries(
       Object.entries(peers)
         .filter(([, { folder }]) => folder)
         .map(([name, { folder }]) => [
           name,
-          { folder, source: sources[name](backend), served: servedBy(name, folder) },
+          { folder, source: sources[name](backend, given), served: servedBy(name, folder) },
         ]),
     ),
   };
 }
 
-export async function browserBench({ turns, steps }) {
+export async function browserBench({ turns, steps, quick }) {
+  const size = quick ? quickSize : gptSizes.characters;
   const peers = { tfjs: packaged("tfjs"), "jax-js": packaged("jax-js") };
   const backends = {};
   let chromium;
   for (const backend of ["wasm", "webgpu"]) {
-    const sides = sidesOf(peers, backend);
+    const sides = sidesOf(peers, backend, size);
     const pages = await openPages(sides, backend);
     if (!pages) return { problem: noChromium };
     chromium = pages.version;
     try {
       const title = `Chromium, ${backend}`;
-      backends[backend] = await pagesInTurns(pages, Object.keys(sides), { turns, count: steps, title });
+      backends[backend] = await pagesInTurns(pages, Object.keys(sides), {
+        turns,
+        count: backend === "webgpu" ? Math.min(steps, 2) : steps,
+        title,
+      });
     } finally {
       await pages.close();
     }

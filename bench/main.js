@@ -107,7 +107,8 @@ async function measure(names, file) {
     const result = await parts[part](plan);
     process.stdout.write(`\n${asText(part, result)}\n`);
     const date = new Date().toISOString();
-    keep(file, part, { date, ...about, node: process.versions.node, turns: plan.turns, command: command(), result });
+    const turns = result.turns ?? plan.turns;
+    keep(file, part, { date, ...about, node: process.versions.node, turns, command: command(), result });
   }
 }
 

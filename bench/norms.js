@@ -41,8 +41,8 @@ async function medians(calls, turns, perTurn = 4) {
 const relative = (times, base) =>
   Object.fromEntries([...times].map(([name, ms]) => [name, { milliseconds: ms, ratio: ms / times.get(base) }]));
 
-export async function normBench({ turns }) {
-  const kinds = nn.normKinds;
+export async function normBench({ turns, quick }) {
+  const kinds = quick ? ["layer", "rms", "batch"] : nn.normKinds;
   const steps = (make, targets) => new Map(kinds.map((kind) => [kind, stepOf(make(kind), targets)]));
   const gpt = await medians(steps(gptOf, { x: tokens, y: tokens }), turns);
   const resnet = await medians(steps(resnetOf, { x: pictures, y: labels }), turns);

@@ -53,10 +53,10 @@ function startupTables({ sizes, peer }) {
     {
       columns: ["start-up and memory of that step", ...all.map(({ title }) => title)],
       rows: [
-        row("trace and compile", ({ build }) => ms(build)),
-        row("from the start of Node to the first step done", ({ first }) => ms(first)),
-        row("largest resident size", ({ peak }) => gigabytes(peak)),
-        row(`${nameOf(peer)}'s largest resident size`, ({ pytorch: theirs }) =>
+        row("layerwise: trace and compile", ({ build }) => ms(build)),
+        row("layerwise: from the start of Node to the first step done", ({ first }) => ms(first)),
+        row("layerwise: largest resident size", ({ peak }) => gigabytes(peak)),
+        row(`${nameOf(peer)}: largest resident size`, ({ pytorch: theirs }) =>
           theirs ? against(theirs.ratio, gigabytes(theirs.peak)) : skipped(peer),
         ),
       ],
