@@ -8,7 +8,7 @@ import { createServer } from "node:http";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { chromium as driver } from "playwright-core";
-import { inTurns, median, ratio, summary } from "./statistics.js";
+import { guarded, inTurns, median, ratio, summary } from "./statistics.js";
 
 const root = join(import.meta.dirname, "..");
 const chromium = [
@@ -110,14 +110,13 @@ async function runPage(browser, address, count) {
 
 /** Of each side `{ start, step, startRatio?, stepRatio? }`, ratios against the first one's, or `{ problem }`: one failure is enough. */
 export async function pagesInTurns(pages, names, { turns, count, title }) {
-  const problems = {};
   const once = async (name) => {
-    if (problems[name]) return undefined;
     const result = await pages.run(name, count);
-    if (result.problem) problems[name] = result.problem;
+    if (result.problem) throw new Error(result.problem);
     return result;
   };
-  const runs = await inTurns(Object.fromEntries(names.map((name) => [name, () => once(name)])), turns, title);
+  const { sides, problems } = guarded(Object.fromEntries(names.map((name) => [name, () => once(name)])));
+  const runs = await inTurns(sides, turns, title);
   const starts = (name) => runs[name].map(({ start }) => start);
   const steps = (name) => runs[name].map(({ times }) => median(times));
   const [first] = names;

@@ -53,8 +53,10 @@ export function runFile(file, args, env = {}) {
 }
 
 function lastLine({ status, stdout, stderr, error }, title) {
-  if (status !== 0) throw new Error(`${title}: the benchmark failed: ${error?.message ?? stderr.slice(-800)}`);
-  return JSON.parse(stdout.trim().split("\n").at(-1));
+  if (status === 0) return JSON.parse(stdout.trim().split("\n").at(-1));
+  process.stderr.write(stderr ?? "");
+  const cause = error?.message ?? /^.*Error.*$/m.exec(stderr)?.[0].trim() ?? `it ended with ${status}`;
+  throw new Error(`${title}: the benchmark failed: ${cause}`);
 }
 
 let python;

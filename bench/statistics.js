@@ -42,3 +42,19 @@ export async function inTurns(sides, turns, title) {
   }
   return values;
 }
+
+/** Sides that may fail: one that did says why in `problems`, and is not asked again. */
+export function guarded(sides) {
+  const problems = {};
+  const guard = async (name, run) => {
+    if (problems[name] !== undefined) return undefined;
+    try {
+      return await run();
+    } catch (error) {
+      problems[name] = error.message.split("\n")[0];
+      return undefined;
+    }
+  };
+  const calls = Object.entries(sides).map(([name, run]) => [name, () => guard(name, run)]);
+  return { sides: Object.fromEntries(calls), problems };
+}

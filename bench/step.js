@@ -7,7 +7,7 @@ import * as layerwise from "../dist/index.js";
 import { matmulRate } from "../dist/train/matmul-rate.js";
 import { gptSizes, gptStep, titleOf } from "./gpt.js";
 import { packaged, pytorch, runNode } from "./peers.js";
-import { inTurns, median, ratio, summary, timed } from "./statistics.js";
+import { guarded, inTurns, median, ratio, summary, timed } from "./statistics.js";
 
 const smallBatch = 2;
 const here = (name) => JSON.stringify(join(import.meta.dirname, name));
@@ -61,16 +61,11 @@ async function measureSize(key, { turns, steps, threads }) {
   const size = gptSizes[key];
   const [ours, small] = [ourSide(size, steps), ourSide({ ...size, batch: smallBatch }, steps)];
   const peers = peerSides(size, { steps, threads }).map((peer) => ({ ...peer, info: {} }));
-  const values = await inTurns(
-    {
-      matmul: () => matmulRate({}, 23),
-      layerwise: ours.run,
-      "small batch": small.run,
-      ...Object.fromEntries(peers.flatMap(({ run, info }, i) => (run ? [[i, () => run(info)]] : []))),
-    },
-    turns,
-    `training step, ${key}`,
+  const { sides, problems } = guarded(
+    Object.fromEntries(peers.flatMap(({ run, info }, i) => (run ? [[i, () => run(info)]] : []))),
   );
+  const own = { matmul: () => matmulRate({}, 23), layerwise: ours.run, "small batch": small.run };
+  const values = await inTurns({ ...own, ...sides }, turns, `training step, ${key}`);
   await Promise.all([ours.release(), small.release()]);
   const step = summary(values.layerwise);
   const matmul = Math.max(...values.matmul) / 1e9;
@@ -78,10 +73,11 @@ async function measureSize(key, { turns, steps, threads }) {
   return {
     ...{ title: titleOf(size), parameters: ours.parameters, step, smallBatch: summary(values["small batch"]) },
     ...{ gflops: achieved, matmul, ofMatmul: achieved / matmul },
-    peers: peers.map(({ run, info, against, ...about }, i) => ({
-      ...about,
-      ...(run && { step: summary(values[i]), ratio: ratio(values[i], values[against]), ...checked(info, ours) }),
-    })),
+    peers: peers.map(({ run, info, against, ...about }, i) => {
+      if (!run || problems[i]) return { ...about, ...(problems[i] && { problem: problems[i] }) };
+      const figures = { step: summary(values[i]), ratio: ratio(values[i], values[against]) };
+      return { ...about, ...figures, ...checked(info, ours) };
+    }),
   };
 }
 

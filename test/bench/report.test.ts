@@ -13,6 +13,10 @@ const [report, tables, statistics] = (await Promise.all(files.map((file) => impo
   {
     median: (numbers: readonly number[]) => number;
     ratio: (theirs: readonly number[], ours: readonly number[]) => Record<string, number>;
+    guarded: (sides: Record<string, () => unknown>) => {
+      sides: Record<string, () => Promise<unknown>>;
+      problems: Record<string, string>;
+    };
     inTurns: (sides: Record<string, () => unknown>, turns: number) => Promise<Record<string, unknown[]>>;
   },
 ];
@@ -82,6 +86,21 @@ describe("turns", () => {
 
   it("are compared one by one: a machine that slows down for both changes no ratio", () => {
     expect(statistics.ratio([30, 60, 90], [10, 20, 30])).toEqual({ median: 3, low: 3, high: 3, turns: 3 });
+  });
+
+  it("go on without a side that failed, which is asked once", async () => {
+    let asked = 0;
+    const fails = () => {
+      asked++;
+      throw new Error("no kernel\n  at step");
+    };
+    const { sides, problems } = statistics.guarded({ ours: () => 1, theirs: fails });
+    const values = await statistics.inTurns(sides, 2);
+    expect({ values, problems, asked }).toEqual({
+      values: { ours: [1, 1], theirs: [undefined, undefined] },
+      problems: { theirs: "no kernel" },
+      asked: 1,
+    });
   });
 
   it("do not always begin with the same side", async () => {
