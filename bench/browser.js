@@ -1,104 +1,95 @@
-/** A page of this machine's Chromium that runs the residual network by us and by TensorFlow.js, each from an empty page. */
-import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { createServer } from "node:http";
+/**
+ * The training step of a small GPT in Chromium, against TensorFlow.js and jax-js: from an empty page to the first step done, then
+ * each further step; on WebAssembly with all threads, and on WebGPU (by SwiftShader, which is software: a GPU would have other figures).
+ */
 import { join } from "node:path";
-import { build } from "esbuild";
-import { chromium as driver } from "playwright-core";
+import { gptSizes, titleOf } from "./gpt.js";
+import { noChromium, openPages, ours, pagesInTurns } from "./pages.js";
+import { packaged } from "./peers.js";
 
-const root = join(import.meta.dirname, "..");
-const chromium = [
-  process.env.CHROMIUM_PATH,
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-].find((path) => path && existsSync(path));
+/** With --quick a model that SwiftShader trains in a moment. */
+const quickSize = { layers: 1, width: 32, heads: 2, context: 16, batch: 2, vocabulary: 65 };
+const here = (name) => JSON.stringify(join(import.meta.dirname, name));
 
-const ours = (size) => `
-  import { compile, inference, nn, normalArray, setWasmPaths } from "layerwise";
-  globalThis.run = async (runs) => {
-    const begun = performance.now();
-    setWasmPaths(location.origin + "/ort/");
-    const model = nn.cifarResNet({ depth: 20, classes: ${size.classes} });
-    const program = compile(({ x }) => ({ y: inference(() => model.apply(x)) }));
-    const x = normalArray({ seed: 0, site: "x" }, [${size.batch}, 3, ${size.size}, ${size.size}]);
-    await program({ x });
-    const start = performance.now() - begun;
-    const times = [];
-    for (let i = 0; i < runs; i++) {
-      const from = performance.now();
-      await program({ x });
-      times.push(performance.now() - from);
+const sources = {
+  layerwise: (backend, given) => `
+    import * as layerwise from "layerwise";
+    import { gptStep } from ${here("gpt.js")};
+    async function prepare() {
+      layerwise.setWasmPaths(location.origin + "/ort/");
+      return gptStep(layerwise, ${given}, { backend: "${backend}" }).step;
+    }`,
+  tfjs: (backend, given) => `
+    import * as tf from "@tensorflow/tfjs-core";
+    import "@tensorflow/tfjs-core/dist/register_all_gradients";
+    ${
+      backend === "wasm"
+        ? `import { setThreadsCount, setWasmPaths } from "@tensorflow/tfjs-backend-wasm";`
+        : `import "@tensorflow/tfjs-backend-webgpu";`
     }
-    return { start, times };
-  };`;
+    import { gptStep } from ${here("peers/tfjs-gpt.js")};
+    import { gptTokens } from ${here("gpt.js")};
+    async function prepare() {
+      ${backend === "wasm" ? `setWasmPaths(location.origin + "/tfjs/"); setThreadsCount(navigator.hardwareConcurrency);` : ""}
+      if (!(await tf.setBackend("${backend}"))) throw new Error("the backend does not start");
+      await tf.ready();
+      return gptStep(tf, ${given}, gptTokens(${given})).step;
+    }`,
+  "jax-js": (backend, given) => `
+    import * as jax from "@jax-js/jax";
+    import { gptStep } from ${here("peers/jax-gpt.js")};
+    import { gptTokens } from ${here("gpt.js")};
+    async function prepare() {
+      const devices = await jax.init("${backend}");
+      if (!devices.includes("${backend}")) throw new Error("the backend does not start");
+      jax.defaultDevice("${backend}");
+      return gptStep(jax, ${given}, gptTokens(${given})).step;
+    }`,
+};
 
-const theirs = (size) => `
-  import * as tf from "@tensorflow/tfjs-core";
-  import { setThreadsCount, setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
-  import { tasks } from ${JSON.stringify(join(root, "bench/peers/tfjs-vision.js"))};
-  globalThis.run = async (runs) => {
-    const begun = performance.now();
-    setWasmPaths(location.origin + "/tfjs/");
-    setThreadsCount(navigator.hardwareConcurrency);
-    await tf.setBackend("wasm");
-    await tf.ready();
-    const prepared = performance.now() - begun;
-    const { first, times } = await tasks(tf).infer("resnet20", ${JSON.stringify(size)}, ${size.batch}, runs);
-    return { start: prepared + first, times };
-  };`;
+/** Where TensorFlow.js's engine lies; jax-js writes its own. */
+const servedBy = (peer, folder) =>
+  peer === "tfjs" ? { tfjs: join(folder, "node_modules/@tensorflow/tfjs-backend-wasm/dist") } : {};
 
-async function bundled(contents, resolveDir, alias = {}) {
-  const { outputFiles } = await build({
-    stdin: { contents, resolveDir, loader: "js" },
-    ...{ bundle: true, format: "esm", platform: "browser", target: "es2022", write: false, logLevel: "error", alias },
-  });
-  return outputFiles[0].text;
-}
-
-/** Undefined where there is no browser. */
-export async function openPage(tfjs, size) {
-  if (!chromium) return undefined;
-  const scripts = {
-    ours: await bundled(ours(size), root, {
-      layerwise: join(root, "dist/browser.js"),
-      "#host": join(root, "dist/runtime/host-browser.js"),
-    }),
-    theirs: await bundled(theirs(size), tfjs),
-  };
-  const folders = {
-    ort: join(root, "node_modules/onnxruntime-web/dist"),
-    tfjs: join(tfjs, "node_modules/@tensorflow/tfjs-backend-wasm/dist"),
-  };
-  const headers = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
-  const server = createServer(async ({ url = "/" }, response) => {
-    const [, first = "", name] = /^\/(\w+)\/([\w./-]+)$/.exec(url.replace(/\?.*/, "")) ?? [];
-    const side = url.slice(1).replace(".html", "");
-    const type = url.endsWith("js") ? "text/javascript" : url.endsWith(".wasm") ? "application/wasm" : "text/html";
-    const body = name
-      ? await readFile(join(folders[first] ?? "", name)).catch(() => undefined)
-      : url.endsWith(".js")
-        ? scripts[url.slice(1, -3)]
-        : `<!doctype html><link rel=icon href=data:,><script type=module src=/${side}.js></script>`;
-    response.writeHead(body === undefined ? 404 : 200, { ...headers, "Content-Type": type }).end(body);
-  });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const browser = await driver.launch({ executablePath: chromium, args: ["--no-sandbox", "--no-first-run"] });
+/** Sides that are there, as pages. */
+function sidesOf(peers, backend, size) {
+  const given = JSON.stringify(size);
   return {
-    /** On a page of its own: nothing is loaded or compiled yet. */
-    async run(side) {
-      const page = await browser.newPage();
-      try {
-        await page.goto(`http://127.0.0.1:${server.address().port}/${side}.html`);
-        await page.waitForFunction(() => globalThis.run !== undefined);
-        return await page.evaluate(() => globalThis.run(10));
-      } finally {
-        await page.close();
-      }
-    },
-    async close() {
-      await browser.close();
-      server.close();
-    },
+    layerwise: { ...ours, source: sources.layerwise(backend, given) },
+    ...Object.fromEntries(
+      Object.entries(peers)
+        .filter(([, { folder }]) => folder)
+        .map(([name, { folder }]) => [
+          name,
+          { folder, source: sources[name](backend, given), served: servedBy(name, folder) },
+        ]),
+    ),
   };
 }
+
+export async function browserBench({ turns, steps, quick }) {
+  const size = quick ? quickSize : gptSizes.characters;
+  const peers = { tfjs: packaged("tfjs"), "jax-js": packaged("jax-js") };
+  const backends = {};
+  let chromium;
+  for (const backend of ["wasm", "webgpu"]) {
+    const sides = sidesOf(peers, backend, size);
+    const pages = await openPages(sides, backend);
+    if (!pages) return { problem: noChromium };
+    chromium = pages.version;
+    try {
+      const title = `Chromium, ${backend}`;
+      backends[backend] = await pagesInTurns(pages, Object.keys(sides), {
+        turns,
+        count: backend === "webgpu" ? Math.min(steps, 2) : steps,
+        title,
+      });
+    } finally {
+      await pages.close();
+    }
+  }
+  return { title: titleOf(size), chromium, peers: described(peers), backends };
+}
+
+const described = (peers) =>
+  Object.fromEntries(Object.entries(peers).map(([key, { folder: _, ...rest }]) => [key, rest]));

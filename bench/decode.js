@@ -3,16 +3,17 @@
  * plain loop in PyTorch, and against what the machine's memory allows: a token reads every matrix once. All take turns
  * within one run. Peers that are not installed are said to be skipped.
  */
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { exportFolder } from "../dist/applications/export-files.js";
 import { savePretrained } from "../dist/data/pretrained-files.js";
 import { compile, NDArray } from "../dist/index.js";
 import { Generator, generatorTypes, gpt } from "../dist/models/index.js";
 import { Variable } from "../dist/tensor/index.js";
+import { cache, pytorch, runFile } from "./peers.js";
+import { inTurns, ratio, summary } from "./statistics.js";
 
-export const decodeSize = {
+const decodeSize = {
   layers: 8,
   width: 768,
   heads: 12,
@@ -71,23 +72,11 @@ async function transformersJs(folder) {
 function loadPeak(folder, threads) {
   if (process.platform !== "linux") return undefined;
   const script = join(import.meta.dirname, "load-peak.js");
-  const result = spawnSync(process.execPath, [script, folder], {
-    env: { ...process.env, LAYERWISE_THREADS: String(threads) },
-    encoding: "utf8",
-  });
-  if (result.status !== 0) throw new Error(`the load benchmark failed: ${result.stderr}`);
-  return JSON.parse(result.stdout);
+  return runFile(script, [folder], { LAYERWISE_THREADS: String(threads) });
 }
 
-/** `python`: how PyTorch is started, `{ path, env }`, where it is installed. */
-export async function decodeBench({ rounds, threads, cache, python }) {
-  const { prompt: _, tokens, ...shape } = decodeSize;
-  const folder = join(cache, "decode");
-  const model = gpt({ ...shape, seed: 1 });
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
-  await savePretrained(model, join(folder, "plain"));
-  await exportFolder(join(folder, "plain"), join(folder, "exported"), { dtypes: generatorTypes });
+/** Rates by `<side> <type>`; all but PyTorch, which does so itself, are warmed up. */
+async function sidesOf(model, folder, threads) {
   const sides = {};
   for (const dtype of generatorTypes) {
     const generator = new Generator(model, { dtype });
@@ -95,67 +84,54 @@ export async function decodeBench({ rounds, threads, cache, python }) {
   }
   const theirs = await transformersJs(folder);
   if (theirs) for (const dtype of generatorTypes) sides[`transformers.js ${dtype}`] = () => theirs(dtype);
-  if (python)
-    sides["PyTorch fp32"] = () => {
-      const args = [join(import.meta.dirname, "peers/pytorch-decode.py"), "--threads", String(threads)];
-      const result = spawnSync(python.path, args, { env: python.env, encoding: "utf8" });
-      if (result.status !== 0) throw new Error(`PyTorch's decode benchmark failed: ${result.stderr}`);
-      return JSON.parse(result.stdout).tokensPerSecond;
-    };
-  for (const [name, run] of Object.entries(sides)) if (!name.startsWith("PyTorch")) await run(); // PyTorch warms up itself
-  const rates = Object.fromEntries(Object.keys(sides).map((name) => [name, []]));
-  const readMemory = memoryReader();
-  const memory = [];
-  const turns = 3 * rounds; // short ones: half a second a side
-  for (let round = 0; round < turns; round++) {
-    process.stderr.write(`decode, turn ${round + 1} of ${turns}\n`);
-    for (let i = 0; i < 6; i++) memory.push(await readMemory());
-    // Nobody is always the first one after something else.
-    const names = Object.keys(sides);
-    const first = (round * 2) % names.length;
-    for (const name of [...names.slice(first), ...names.slice(0, first)]) rates[name].push(await sides[name]());
-  }
-  const peak = loadPeak(join(folder, "plain"), threads);
-  if (existsSync(folder)) rmSync(folder, { recursive: true });
-  const read = Object.fromEntries(generatorTypes.map((dtype) => [dtype, model.matmulParameters() * bytesOf[dtype]]));
-  return { size: decodeSize, rates, bytesPerToken: read, memory: Math.max(...memory), peak };
+  for (const run of Object.values(sides)) await run();
+  const torch = pytorch();
+  if (!torch.problem)
+    sides["PyTorch fp32"] = () => torch.variants[0].run("pytorch-decode.py", ["--threads", threads]).tokensPerSecond;
+  return sides;
 }
 
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
-const best = (numbers) => Math.max(...numbers);
-const spread = (numbers) => `${Math.min(...numbers).toFixed(0)}–${Math.max(...numbers).toFixed(0)}`;
-
-/** What is printed. */
-export function decodeLines({ size, rates, bytesPerToken, memory, peak }) {
-  const row = (name, text) => `${name.padEnd(22)}${text}`;
-  const lines = Object.entries(rates).map(([name, own]) => {
-    const dtype = name.split(" ").at(-1);
-    const ours = rates[`layerwise ${dtype}`];
-    const times = (of) => (of(ours) / of(own)).toFixed(2);
-    const told = `${median(own).toFixed(0)} tokens a second (${spread(own)})`;
-    if (!name.startsWith("layerwise"))
-      return row(name, `${told}: layerwise is ${times(median)} times as fast (${times(best)} at best)`);
-    const bound = memory / bytesPerToken[dtype];
-    const share = ((100 * median(own)) / bound).toFixed(0);
-    const read = (bytesPerToken[dtype] / 1e6).toFixed(0);
-    return row(name, `${told}; ${read} MB a token: ${share} % of what memory allows (${bound.toFixed(0)})`);
-  });
-  const missing = ["transformers.js", "PyTorch"].filter(
-    (peer) => !Object.keys(rates).some((name) => name.startsWith(peer)),
+/** Of each type: our rate, the peers' and how many times theirs ours is, bytes read for a token, and the rate they allow. */
+function figures(values, model, memory) {
+  const peersOf = (dtype) =>
+    Object.keys(values).filter((name) => name.endsWith(` ${dtype}`) && !name.startsWith("layer"));
+  return Object.fromEntries(
+    generatorTypes.map((dtype) => {
+      const ours = values[`layerwise ${dtype}`];
+      const bytes = model.matmulParameters() * bytesOf[dtype];
+      const peers = peersOf(dtype).map((name) => [
+        name.split(" ")[0],
+        { rate: summary(values[name]), ratio: ratio(ours, values[name]) },
+      ]);
+      return [dtype, { rate: summary(ours), bytes, bound: memory / bytes, peers: Object.fromEntries(peers) }];
+    }),
   );
-  const share = (bytes) => `${(bytes / peak.weights).toFixed(2)} times the weights`;
-  return [
-    `Decoding: ${size.layers} layers, width ${size.width}, vocabulary ${size.vocabulary}, ${size.tokens} tokens after ${size.prompt}, one row`,
-    "",
-    ...lines,
-    ...missing.map((peer) => row(peer, "skipped: not installed")),
-    row("fp16", "skipped: the engine has no float16 products on the CPU and would widen every weight"),
-    row("memory", `${(memory / 1e9).toFixed(1)} GB a second read by this engine's sums (same run)`),
-    row(
-      "peak memory",
-      peak
-        ? `${share(peak.loaded)} (${(peak.weights / 1e6).toFixed(0)} MB) to load a checkpoint, ${share(peak.written)} to write with it`
-        : "skipped: read from Linux alone",
-    ),
-  ];
+}
+
+export async function decodeBench({ turns, threads }) {
+  const { prompt: _, tokens, ...shape } = decodeSize;
+  const folder = join(cache, "decode");
+  const model = gpt({ ...shape, seed: 1 });
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  await savePretrained(model, join(folder, "plain"));
+  await exportFolder(join(folder, "plain"), join(folder, "exported"), { dtypes: generatorTypes });
+  const sides = await sidesOf(model, folder, threads);
+  const readMemory = memoryReader();
+  let memory = 0;
+  const best = async () => {
+    for (let i = 0; i < 6; i++) memory = Math.max(memory, await readMemory());
+  };
+  const shortTurns = 3 * turns; // half a second a side
+  const values = await inTurns({ memory: best, ...sides }, shortTurns, "decode");
+  const peak = loadPeak(join(folder, "plain"), threads);
+  rmSync(folder, { recursive: true });
+  const { name, version, problem } = pytorch();
+  const peers = { "transformers.js": versionOf("@huggingface/transformers"), [name]: { version, problem } };
+  return { turns: shortTurns, size: decodeSize, types: figures(values, model, memory), memory, peak, peers };
+}
+
+function versionOf(name) {
+  const file = join(import.meta.dirname, "../node_modules", name, "package.json");
+  return existsSync(file) ? { version: JSON.parse(readFileSync(file, "utf8")).version } : { problem: "not installed" };
 }

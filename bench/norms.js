@@ -3,8 +3,7 @@
  * images against BatchNorm, and an inference pass before and after folding. All sides take turns.
  */
 import { compile, grad, inference, NDArray, nn, normalArray, optim, training } from "../dist/index.js";
-
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+import { inTurns, median, timed } from "./statistics.js";
 
 const text = { layers: 4, width: 256, heads: 4, context: 128, vocabulary: 256 };
 const tokens = NDArray.from(
@@ -32,32 +31,26 @@ function stepOf(model, targets) {
 
 const passOf = (model, x) => compile(({ x: input }) => ({ y: inference(() => model.apply(input)) })).bind(null, { x });
 
-/** Milliseconds of each call, in turns of some calls each: threads of the one before still spin during the first ones. */
-async function inTurns(calls, rounds, perTurn = 4) {
-  const times = new Map([...calls.keys()].map((name) => [name, []]));
-  for (let round = -1; round < rounds; round++)
-    for (const [name, call] of calls)
-      for (let i = -2; i < perTurn; i++) {
-        const start = performance.now();
-        await call();
-        if (round >= 0 && i >= 0) times.get(name).push(performance.now() - start);
-      }
-  return new Map([...times].map(([name, own]) => [name, median(own)]));
+/** The median of each, in milliseconds, in turns of some calls: threads of the one before still spin during the first ones. */
+async function medians(calls, turns, perTurn = 4) {
+  const sides = Object.fromEntries([...calls].map(([name, call]) => [name, () => timed(call, perTurn, 2)]));
+  const times = await inTurns(sides, turns + 1, "norms");
+  return new Map(Object.entries(times).map(([name, own]) => [name, median(own.slice(1).flat())]));
 }
 
 const relative = (times, base) =>
   Object.fromEntries([...times].map(([name, ms]) => [name, { milliseconds: ms, ratio: ms / times.get(base) }]));
 
-export async function normBench({ rounds }) {
-  const kinds = nn.normKinds;
+export async function normBench({ turns, quick }) {
+  const kinds = quick ? ["layer", "rms", "batch"] : nn.normKinds;
   const steps = (make, targets) => new Map(kinds.map((kind) => [kind, stepOf(make(kind), targets)]));
-  const gpt = await inTurns(steps(gptOf, { x: tokens, y: tokens }), rounds);
-  const resnet = await inTurns(steps(resnetOf, { x: pictures, y: labels }), rounds);
-  return { gpt: relative(gpt, "layer"), resnet: relative(resnet, "batch"), folding: await foldingBench(rounds) };
+  const gpt = await medians(steps(gptOf, { x: tokens, y: tokens }), turns);
+  const resnet = await medians(steps(resnetOf, { x: pictures, y: labels }), turns);
+  return { gpt: relative(gpt, "layer"), resnet: relative(resnet, "batch"), folding: await foldingBench(turns) };
 }
 
 /** Inference of one input with the norms and without them; where LayerNorm could have been instead, against that. */
-async function foldingBench(rounds) {
+async function foldingBench(turns) {
   const tokens = NDArray.from(
     Int32Array.from({ length: 32 }, (_, i) => i),
     "int32",
@@ -82,7 +75,7 @@ async function foldingBench(rounds) {
     ["resnet, weights companded and baked", passOf(await baked(await companded()), pictures)],
   ]);
   nn.onWarning(before);
-  const times = await inTurns(calls, rounds, 30);
+  const times = await medians(calls, turns, 30);
   const pairs = [
     ["unified-norm", "gpt, LayerNorm", "gpt, unified folded"],
     ["slab", "gpt, prepbn", "gpt, prepbn folded"],
@@ -108,20 +101,4 @@ async function companded() {
 async function baked(model) {
   await nn.bake(model);
   return model;
-}
-
-export function normLines({ gpt, resnet, folding }) {
-  const row = ([name, { milliseconds, ratio }]) =>
-    `  ${name.padEnd(14)} ${milliseconds.toFixed(1).padStart(7)} ms  ${ratio.toFixed(2)} ×`;
-  return [
-    "A training step by norm, GPT (4 layers of 256, batch 8 × 128), against LayerNorm:",
-    ...Object.entries(gpt).map(row),
-    "ResNet-20 (batch 64 of 32 × 32), against BatchNorm:",
-    ...Object.entries(resnet).map(row),
-    "Inference of one input (32 tokens, one picture), folded or baked against as trained:",
-    ...Object.entries(folding).map(
-      ([name, { before, after, ratio }]) =>
-        `  ${name.padEnd(24)} ${before.toFixed(2).padStart(7)} → ${after.toFixed(2)} ms, ${ratio.toFixed(2)} times as fast`,
-    ),
-  ];
 }

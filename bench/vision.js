@@ -3,17 +3,17 @@
  * Chromium's WebAssembly against TensorFlow.js there, cold start included. Peers take turns with us; those that are not
  * installed are said to be skipped. TensorFlow.js is installed into .bench by `npm install`, never for users.
  */
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { compile, grad, NDArray, nn, normalArray, optim, training } from "../dist/index.js";
+import { noChromium, openPages, ours, pagesInTurns } from "./pages.js";
+import { packaged, pytorch, runNode } from "./peers.js";
+import { inTurns, median, ratio, summary, timed } from "./statistics.js";
 
-const here = import.meta.dirname;
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+const tasks = JSON.stringify(join(import.meta.dirname, "peers/tfjs-vision.js"));
 const stages = (planes, blocks) => planes.map((n, s) => ({ planes: n, blocks, stride: s === 0 ? 1 : 2 }));
 
 /** `small` is the batch for TensorFlow.js, which is compared by the sample. */
-export const sizes = {
+const sizes = {
   resnet20: {
     title: "ResNet-20, 64 images of 32 × 32",
     ...{ batch: 64, small: 4, size: 32, classes: 10 },
@@ -114,136 +114,111 @@ function edges(batch, nodes) {
   );
 }
 
-async function timed(run, count, warmUp) {
-  const times = [];
-  for (let i = -warmUp; i < count; i++) {
-    const start = performance.now();
-    await run();
-    if (i >= 0) times.push(performance.now() - start);
-  }
-  return times;
-}
-
-function pytorch(python, threads, steps) {
-  if (!python) return undefined;
-  const args = [join(here, "peers/pytorch-vision.py"), JSON.stringify(sizes), "--steps", String(steps)];
-  const result = spawnSync(python.path, [...args, "--threads", String(threads)], { env: python.env, encoding: "utf8" });
-  if (result.status !== 0) throw new Error(`PyTorch's benchmark failed: ${result.stderr}`);
-  return JSON.parse(result.stdout);
-}
-
-/** A folder with TensorFlow.js, or why there is none. */
-function tensorflow(cache) {
-  const folder = join(cache, "tfjs");
-  if (!existsSync(join(folder, "node_modules/@tensorflow/tfjs"))) {
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, "package.json"), '{ "private": true, "type": "module" }\n');
-    const packages = ["@tensorflow/tfjs@4.22.0", "@tensorflow/tfjs-backend-wasm@4.22.0"];
-    const result = spawnSync("npm", ["install", "--no-audit", "--no-fund", ...packages], {
-      cwd: folder,
-      encoding: "utf8",
-    });
-    if (result.status !== 0) return { problem: "npm could not install it" };
-  }
-  return { folder };
-}
-
 /** Milliseconds of TensorFlow.js's training steps in Node, by name, at the small batches. */
-function tensorflowSteps(folder, steps) {
-  const script = `
-    import * as tf from "@tensorflow/tfjs";
-    import { tasks } from ${JSON.stringify(join(here, "peers/tfjs-vision.js"))};
-    await tf.setBackend("cpu");
-    const results = {};
-    for (const [name, size] of Object.entries(${JSON.stringify(sizes)}))
-      results[name] = await tasks(tf).train(name, size, size.small, ${steps});
-    console.log(JSON.stringify(results));`;
-  writeFileSync(join(folder, "steps.js"), script);
-  const result = spawnSync(process.execPath, ["--no-warnings", "steps.js"], { cwd: folder, encoding: "utf8" });
-  if (result.status !== 0) throw new Error(`TensorFlow.js's benchmark failed: ${result.stderr.slice(-600)}`);
-  return JSON.parse(result.stdout.trim().split("\n").at(-1));
+const tensorflowScript = (name, steps) => `
+  import * as tf from "@tensorflow/tfjs";
+  import "@tensorflow/tfjs-backend-wasm";
+  import { tasks } from ${tasks};
+  const size = ${JSON.stringify(sizes[name])};
+  // WebAssembly has no gradient of a convolution's weights; where it cannot train a network, JavaScript must.
+  for (const backend of ["wasm", "cpu"]) {
+    await tf.setBackend(backend);
+    try {
+      const times = await tasks(tf).train("${name}", size, size.small, ${steps});
+      console.log(JSON.stringify({ backend, times }));
+      break;
+    } catch (error) {
+      if (backend === "cpu") throw error;
+    }
+  }`;
+
+/** A side that makes a step anew in each turn and gives the median of some calls. */
+const ourSide = (name, batch) => async () => {
+  const step = stepOf(name, sizes[name], sizes[name][batch]);
+  const times = await timed(step.run, 5, 3);
+  await step.release();
+  return median(times);
+};
+
+/** Our steps at both batches and PyTorch's and TensorFlow.js's, each the median of a turn. */
+async function trainingTurns({ turns, threads, quick }, torch, tf) {
+  const names = quick ? ["graph"] : Object.keys(sizes);
+  const chosen = JSON.stringify(Object.fromEntries(names.map((name) => [name, sizes[name]])));
+  const sides = {};
+  const backends = {};
+  for (const name of names) sides[name] = ourSide(name, "batch");
+  if (!torch.problem)
+    sides.pytorch = () => torch.variants[0].run("pytorch-vision.py", [chosen, "--steps", 5, "--threads", threads]);
+  for (const name of tf.problem ? [] : names) {
+    sides[`small ${name}`] = ourSide(name, "small");
+    sides[`tfjs ${name}`] = () => {
+      const run = runNode(tensorflowScript(name, 1), { folder: tf.folder, title: tf.name });
+      backends[name] = run.backend;
+      return median(run.times);
+    };
+  }
+  return { names, backends, values: await inTurns(sides, turns, "vision") };
 }
 
-export async function visionBench({ rounds, threads, cache, python }) {
-  const names = Object.keys(sizes);
-  const ours = Object.fromEntries(names.map((name) => [name, []]));
-  const small = Object.fromEntries(names.map((name) => [name, []]));
-  const theirs = Object.fromEntries(names.map((name) => [name, []]));
-  let version;
-  for (let round = 0; round < rounds; round++) {
-    for (const name of names) {
-      const step = stepOf(name, sizes[name], sizes[name].batch);
-      ours[name].push(...(await timed(step.run, 5, 3)));
-      await step.release();
-    }
-    const peer = pytorch(python, threads, 5);
-    version ??= peer?.version;
-    for (const name of names) theirs[name].push(...(peer?.stepMilliseconds[name] ?? []));
-  }
-  const tf = tensorflow(cache);
-  const tfSteps = tf.folder ? tensorflowSteps(tf.folder, 1) : undefined;
-  if (tfSteps)
-    for (const name of names) {
-      const step = stepOf(name, sizes[name], sizes[name].small);
-      small[name].push(...(await timed(step.run, 5, 2)));
-      await step.release();
-    }
-  return {
-    pytorch: version,
-    tensorflow: tf.problem ?? "4.22.0, JavaScript backend",
-    steps: Object.fromEntries(
-      names.map((name) => [
-        name,
-        {
-          title: sizes[name].title,
-          milliseconds: median(ours[name]),
-          ...(version && { pytorch: median(theirs[name]), ratio: median(theirs[name]) / median(ours[name]) }),
-          ...(tfSteps && { tensorflowRatio: median(tfSteps[name]) / median(small[name]) }),
-        },
-      ]),
-    ),
-    ...(tf.folder && { browser: await browserBench(tf.folder, rounds) }),
-  };
-}
-
-/** Milliseconds from an empty page to the first answer, and of each further one, for both. */
-async function browserBench(folder, rounds) {
-  const { openPage } = await import("./browser.js");
-  const size = { ...sizes.resnet20, batch: 8 };
-  const results = { ours: [], theirs: [] };
-  const page = await openPage(folder, size);
-  if (!page) return { problem: "no Chromium on this machine" };
-  try {
-    for (let round = 0; round < rounds; round++)
-      for (const side of ["ours", "theirs"]) results[side].push(await page.run(side));
-  } finally {
-    await page.close();
-  }
-  const summary = (list) => ({
-    start: median(list.map(({ start }) => start)),
-    answer: median(list.flatMap(({ times }) => times)),
+export async function visionBench(options) {
+  const [{ variants: _, ...torch }, tf] = [pytorch(), packaged("tfjs")];
+  const { names, backends, values } = await trainingTurns(options, pytorch(), tf);
+  const steps = names.map((name) => {
+    const theirs = values.pytorch?.map(({ stepMilliseconds }) => median(stepMilliseconds[name]));
+    return {
+      title: sizes[name].title,
+      step: summary(values[name]),
+      ...(theirs && { pytorch: { step: summary(theirs), ratio: ratio(theirs, values[name]) } }),
+      ...(!tf.problem && {
+        tfjs: { backend: backends[name], ratio: ratio(values[`tfjs ${name}`], values[`small ${name}`]) },
+      }),
+    };
   });
-  return {
-    title: "ResNet-20, 8 images of 32 × 32, inference",
-    ours: summary(results.ours),
-    theirs: summary(results.theirs),
-  };
+  const browser = tf.problem ? { problem: `TensorFlow.js is missing: ${tf.problem}` } : await browserBench(tf, options);
+  return { pytorch: torch, tfjs: { ...tf, folder: undefined }, steps, browser };
 }
 
-export function visionLines({ pytorch: version, tensorflow: tf, steps, browser }) {
-  const cell = (value, text) => (value === undefined ? "" : text);
-  return [
-    `Training steps; PyTorch ${version ?? "is not installed"}; TensorFlow.js ${tf} (by the sample, at small batches)`,
-    ...Object.values(steps).map(
-      ({ title, milliseconds, pytorch: theirs, ratio, tensorflowRatio }) =>
-        `  ${title.padEnd(72)} ${milliseconds.toFixed(0).padStart(5)} ms${cell(ratio, `, PyTorch ${theirs?.toFixed(0)} ms: ${ratio?.toFixed(2)} ×`)}${cell(tensorflowRatio, `, TensorFlow.js: ${tensorflowRatio?.toFixed(0)} ×`)}`,
-    ),
-    ...(browser?.ours
-      ? [
-          `Chromium, WebAssembly: ${browser.title}`,
-          `  layerwise      ${browser.ours.start.toFixed(0)} ms to the first answer, then ${browser.ours.answer.toFixed(1)} ms`,
-          `  TensorFlow.js  ${browser.theirs.start.toFixed(0)} ms to the first answer, then ${browser.theirs.answer.toFixed(1)} ms`,
-        ]
-      : [`Chromium: ${browser?.problem ?? "TensorFlow.js is missing"}`]),
-  ];
+const pageSize = { ...sizes.resnet20, batch: 8 };
+
+const ourPage = `
+  import { compile, inference, nn, normalArray, setWasmPaths } from "layerwise";
+  async function prepare() {
+    setWasmPaths(location.origin + "/ort/");
+    const model = nn.cifarResNet({ depth: 20, classes: ${pageSize.classes} });
+    const program = compile(({ x }) => ({ y: inference(() => model.apply(x)) }));
+    const x = normalArray({ seed: 0, site: "x" }, [${pageSize.batch}, 3, ${pageSize.size}, ${pageSize.size}]);
+    return async () => {
+      await program({ x });
+    };
+  }`;
+
+const theirPage = `
+  import * as tf from "@tensorflow/tfjs-core";
+  import { setThreadsCount, setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
+  import { tasks } from ${tasks};
+  async function prepare() {
+    setWasmPaths(location.origin + "/tfjs/");
+    setThreadsCount(navigator.hardwareConcurrency);
+    await tf.setBackend("wasm");
+    await tf.ready();
+    return tasks(tf).inference("resnet20", ${JSON.stringify(pageSize)}, ${pageSize.batch});
+  }`;
+
+/** From an empty page to the first answer, and each further one. */
+async function browserBench({ folder }, { turns }) {
+  const sides = {
+    layerwise: { ...ours, source: ourPage },
+    tfjs: {
+      ...{ folder, source: theirPage },
+      served: { tfjs: join(folder, "node_modules/@tensorflow/tfjs-backend-wasm/dist") },
+    },
+  };
+  const pages = await openPages(sides);
+  if (!pages) return { problem: noChromium };
+  try {
+    const figures = await pagesInTurns(pages, Object.keys(sides), { turns, count: 10, title: "vision in Chromium" });
+    return { title: "ResNet-20 answers for 8 images of 32 × 32", chromium: pages.version, sides: figures };
+  } finally {
+    await pages.close();
+  }
 }

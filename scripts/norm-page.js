@@ -1,5 +1,5 @@
 // Writes docs/choose-a-norm.md: which norm for what, with the cost of each as `npm run bench -- --only norms` measured it
-// (docs/norm-costs.json). With --check it changes nothing and exits with 1 when the page is not what it would write.
+// (docs/norm-costs.json: `parts.norms` of .bench/bench.json). With --check it changes nothing and exits with 1 when the page is not what it would write.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { nn } from "../dist/index.js";
 
@@ -106,9 +106,9 @@ const times = (ratio) => (ratio === undefined ? "–" : `${ratio.toFixed(2)} ×`
 const link = (id) => (id ? `[${id}](papers/${id}.md)` : "");
 const rows = Object.entries(norms).map(
   ([kind, [train, use, single, folds, paper, when]]) =>
-    `| \`${kind}\` | ${when} | ${train} | ${use} | ${single} | ${folds} | ${times(costs.norms.gpt[kind]?.ratio)} | ${times(costs.norms.resnet[kind]?.ratio)} | ${link(paper)} |`,
+    `| \`${kind}\` | ${when} | ${train} | ${use} | ${single} | ${folds} | ${times(costs.result.gpt[kind]?.ratio)} | ${times(costs.result.resnet[kind]?.ratio)} | ${link(paper)} |`,
 );
-const folding = Object.entries(costs.norms.folding).map(
+const folding = Object.entries(costs.result.folding).map(
   ([name, { before, after, ratio }]) =>
     `| ${name} | ${before.toFixed(2)} ms | ${after.toFixed(2)} ms | ${ratio.toFixed(2)} |`,
 );

@@ -6,7 +6,8 @@ biases in every linear layer, untied head without bias (11.1 M parameters). Caus
 before 2.0 has no fused one; where `scaled_dot_product_attention` exists it is used.
 
 Prints one line of JSON: {version, blas, threads, parameters, stepMilliseconds: [...], lossFirst, lossLast,
-matmulGflops}; matmulGflops is this process's own float32 1024×1024 product. The first --warm-up steps are not timed.
+peak, matmulGflops}; peak is the largest resident size of this process in bytes (Linux), matmulGflops its own float32
+1024×1024 product. The first --warm-up steps are not timed.
 
 Run:  python3 bench/peers/pytorch-gpt.py --steps 10 --threads 2 [--compile]
 
@@ -101,6 +102,15 @@ def blas():
     return next((name for name in ("mkl", "openblas", "libblas") if any(name in file for file in files)), "bundled")
 
 
+def peak_memory():
+    """VmHWM, not ru_maxrss: that one is the parent's where it was larger."""
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+    except OSError:
+        return 0
+
+
 def main():
     global LAYERS, WIDTH, HEADS
     parser = argparse.ArgumentParser()
@@ -140,6 +150,7 @@ def main():
         "stepMilliseconds": [round(t, 2) for t in times[options.warm_up :]],
         "lossFirst": losses[0],
         "lossLast": losses[-1],
+        "peak": peak_memory(),
         "matmulGflops": round(matmul_gflops(), 1),
     }
     print(json.dumps(result))

@@ -93,13 +93,15 @@ export function tasks(tf) {
 
   function vit({ size, patch, width, layers, heads, hidden, classes }) {
     const tokens = (size / patch) ** 2;
-    const w = weight([patch, patch, 3, width]);
+    const embed = dense(patch * patch * 3, width);
+    const rows = size / patch;
     const [token, places] = [weight([1, 1, width]), weight([1, tokens + 1, width])];
     const blocks = Array.from({ length: layers }, () => transformerBlock(width, heads, hidden, layerNorm));
     const [last, head] = [layerNorm(width), dense(width, classes)];
     return (x) => {
       const B = x.shape[0];
-      const patches = tf.reshape(tf.conv2d(x, w, patch, "valid"), [B, tokens, width]);
+      const cut = tf.transpose(tf.reshape(x, [B, rows, patch, rows, patch * 3]), [0, 1, 3, 2, 4]);
+      const patches = embed(tf.reshape(cut, [B, tokens, patch * patch * 3]));
       const start = tf.add(tf.concat([tf.tile(token, [B, 1, 1]), patches], 1), places);
       const y = last(blocks.reduce((h, block) => block(h), start));
       return head(tf.reshape(tf.slice(y, [0, 0, 0], [B, 1, width]), [B, width]));
@@ -146,19 +148,15 @@ export function tasks(tf) {
       }
       return times;
     },
-    /** Milliseconds of the first inference and of each of `runs` more. */
-    async infer(name, size, batch, runs) {
+    /** An inference pass as a call. */
+    inference(name, size, batch) {
       const model = models[name](size);
       const x = tf.randomNormal([batch, size.size, size.size, 3]);
-      const times = [];
-      for (let i = 0; i <= runs; i++) {
-        const start = performance.now();
+      return async () => {
         const y = tf.tidy(() => model(x));
         await y.data();
         y.dispose();
-        times.push(performance.now() - start);
-      }
-      return { first: times[0], times: times.slice(1) };
+      };
     },
   };
 }

@@ -1,0 +1,112 @@
+/** What `npm run bench` writes into the README, from results that were recorded: nothing is measured here. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+
+type Text = (...given: unknown[]) => string;
+
+// Plain JavaScript has no declarations: what is used is typed here.
+const files: readonly string[] = ["../../bench/report.js", "../../bench/tables.js", "../../bench/statistics.js"];
+const [report, tables, statistics] = (await Promise.all(files.map((file) => import(file)))) as [
+  { asMarkdown: Text; asText: Text; drawn: Text },
+  { number: Text; tablesOf: Record<string, unknown> },
+  {
+    median: (numbers: readonly number[]) => number;
+    ratio: (theirs: readonly number[], ours: readonly number[]) => Record<string, number>;
+    guarded: (sides: Record<string, () => unknown>) => {
+      sides: Record<string, () => Promise<unknown>>;
+      problems: Record<string, string>;
+    };
+    inTurns: (sides: Record<string, () => unknown>, turns: number) => Promise<Record<string, unknown[]>>;
+  },
+];
+const results = JSON.parse(await readFile(join(import.meta.dirname, "results.json"), "utf8")) as {
+  parts: Record<string, { machine: string; result: unknown }>;
+};
+
+describe("the README's tables", () => {
+  const text = "# layerwise\n<!-- bench -->\nold figures\n<!-- /bench -->\nremarks\n";
+
+  it("are drawn from recorded results", async () => {
+    await expect(report.asMarkdown(results)).toMatchFileSnapshot("report.md");
+  });
+
+  it("replace what stands between the markers, and nothing else", () => {
+    const drawn = report.drawn(text, results);
+    expect(drawn).toMatch(/^# layerwise\n<!-- bench -->\n/);
+    expect(drawn).toMatch(/\n<!-- \/bench -->\nremarks\n$/);
+    expect(drawn).not.toContain("old figures");
+    expect(report.drawn(drawn, results)).toBe(drawn);
+  });
+
+  it("need their markers", () => {
+    expect(() => report.drawn("# layerwise\n", results)).toThrow('expected the lines "<!-- bench -->"');
+  });
+
+  it("have as many cells in every row as in the head", () => {
+    const rows = report.asMarkdown(results).split("\n");
+    let width = 0;
+    for (const row of rows) {
+      const cells = row.replaceAll("\\|", "").split("|").length;
+      if (!row.startsWith("|")) width = 0;
+      else if (width === 0) width = cells;
+      else expect(cells, row).toBe(width);
+    }
+  });
+
+  it("say once where all was measured, and for each part where machines differ", () => {
+    const { decode, ...others } = results.parts;
+    expect(report.asMarkdown({ parts: others }).split("A processor").length).toBe(2);
+    expect(report.asMarkdown(results)).toContain(decode?.machine);
+  });
+});
+
+it.each(["step", "startup", "recipe", "browser", "decode", "vision"])(
+  "part %s has a table for the terminal",
+  (part) => {
+    expect(report.asText(part, results.parts[part]?.result)).toContain("layerwise");
+  },
+);
+
+it.each([
+  [1476.37, "1,476"],
+  [454.1, "454"],
+  [83.3, "83"],
+  [7.64, "7.6"],
+  [0.743, "0.74"],
+  [1234567, "1,234,567"],
+])("%d is written %s", (value, text) => {
+  expect(tables.number(value)).toBe(text);
+});
+
+describe("turns", () => {
+  it("give the median of an even count as the mean of the middle two", () => {
+    expect(statistics.median([4, 1, 3, 2])).toBe(2.5);
+  });
+
+  it("are compared one by one: a machine that slows down for both changes no ratio", () => {
+    expect(statistics.ratio([30, 60, 90], [10, 20, 30])).toEqual({ median: 3, low: 3, high: 3, turns: 3 });
+  });
+
+  it("go on without a side that failed, which is asked once", async () => {
+    let asked = 0;
+    const fails = () => {
+      asked++;
+      throw new Error("no kernel\n  at step");
+    };
+    const { sides, problems } = statistics.guarded({ ours: () => 1, theirs: fails });
+    const values = await statistics.inTurns(sides, 2);
+    expect({ values, problems, asked }).toEqual({
+      values: { ours: [1, 1], theirs: [undefined, undefined] },
+      problems: { theirs: "no kernel" },
+      asked: 1,
+    });
+  });
+
+  it("do not always begin with the same side", async () => {
+    const order: string[] = [];
+    const side = (name: string) => () => order.push(name);
+    await statistics.inTurns({ a: side("a"), b: side("b"), c: side("c") }, 3);
+    expect(order.join("")).toBe("abccabbca");
+  });
+});
