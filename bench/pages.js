@@ -1,6 +1,6 @@
 /**
- * Pages of this machine's Chromium, headless. Every run is a page of its own in a context of its own: nothing is loaded, compiled or
- * cached yet. All pages are laid out alike: a script that gives a step, which is called once and then some times more.
+ * Pages of this machine's Chromium, headless. Every run is a page of a browser of its own: nothing is loaded, compiled or cached
+ * yet, and one that crashes takes no other with it. All pages are laid out alike: a script that gives a step, which is called once and then some times more.
  */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -77,23 +77,29 @@ export async function openPages(sides, backend = "wasm") {
   const scripts = {};
   for (const [name, side] of Object.entries(sides)) scripts[name] = await bundled(side);
   const server = await serve(scripts, Object.assign({}, ...Object.values(sides).map(({ served }) => served)));
-  const browser = await driver.launch({ executablePath: chromium, args: flags[backend] });
+  const launch = () => driver.launch({ executablePath: chromium, args: flags[backend] });
+  const first = await launch();
+  const version = first.version();
+  await first.close();
   return {
-    version: browser.version(),
-    /** `{ start, times }` in milliseconds, from the page's first script on, or `{ problem }`. */
-    run: (side, count) => runPage(browser, `http://127.0.0.1:${server.address().port}/${side}.html`, count),
-    async close() {
-      await browser.close();
-      server.close();
+    version,
+    /** `{ start, times }` in milliseconds, from the page's first script on, or `{ problem }`; in a browser of its own, which may crash. */
+    async run(side, count) {
+      const browser = await launch();
+      try {
+        return await runPage(browser, `http://127.0.0.1:${server.address().port}/${side}.html`, count);
+      } finally {
+        await browser.close();
+      }
     },
+    close: () => server.close(),
   };
 }
 
 const limit = 180_000;
 
 async function runPage(browser, address, count) {
-  const context = await browser.newContext();
-  const page = await context.newPage();
+  const page = await browser.newPage();
   const errors = [];
   page.on("pageerror", (error) => errors.push(error.message));
   try {
@@ -103,8 +109,6 @@ async function runPage(browser, address, count) {
     return await Promise.race([page.evaluate((n) => globalThis.measured(n), count), late]);
   } catch (error) {
     return { problem: errors[0] ?? error.message.split("\n")[0] };
-  } finally {
-    await context.close();
   }
 }
 

@@ -89,7 +89,9 @@ function variants(path) {
       ]
     : [[blas ? "OpenBLAS" : "its own BLAS", process.env]];
   return found.map(([label, variables]) => {
-    const env = { ...variables, ...(blas && { LD_LIBRARY_PATH: blas }) };
+    // OpenBLAS has threads of its own: those of OpenMP that spin while they wait take the cores from them. With 2 cores nanoGPT's
+    // recipe took three times as long, and the GPT step twice.
+    const env = { OMP_WAIT_POLICY: "PASSIVE", ...variables, ...(blas && { LD_LIBRARY_PATH: blas }) };
     const run = (script, args) => {
       const result = spawnSync(path, [join(scripts, script), ...args.map(String)], { env, encoding: "utf8" });
       return lastLine(result, `PyTorch, ${script}`);
