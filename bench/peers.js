@@ -77,7 +77,7 @@ function findPytorch() {
 
 /**
  * PyTorch as this machine runs it and, where OPENBLAS_CORETYPE makes OpenBLAS take other kernels than it would choose
- * itself, once more with its own choice: `{ label, run }`, the first one as the machine has it.
+ * itself, once more with its own choice: `{ label, run(script, args, variables) }`, the first one as the machine has it.
  */
 function variants(path) {
   const blas = openBlas();
@@ -92,8 +92,9 @@ function variants(path) {
     // OpenBLAS has threads of its own: those of OpenMP that spin while they wait take the cores from them. With 2 cores nanoGPT's
     // recipe took three times as long, and the GPT step twice.
     const env = { OMP_WAIT_POLICY: "PASSIVE", ...variables, ...(blas && { LD_LIBRARY_PATH: blas }) };
-    const run = (script, args) => {
-      const result = spawnSync(path, [join(scripts, script), ...args.map(String)], { env, encoding: "utf8" });
+    const run = (script, args, more = {}) => {
+      const options = { env: { ...env, ...more }, encoding: "utf8" };
+      const result = spawnSync(path, [join(scripts, script), ...args.map(String)], options);
       return lastLine(result, `PyTorch, ${script}`);
     };
     return { label, run };
