@@ -26,7 +26,7 @@ async function measureSize(key, { turns, threads }) {
   const runs = await inTurns(sides, turns, `start-up and memory, ${key}`);
   const of = (name, field) => runs[name].map((run) => run[field]);
   const figures = Object.fromEntries(
-    ["build", "first", "peak"].map((field) => [field, summary(of("layerwise", field))]),
+    ["weights", "build", "first", "peak"].map((field) => [field, summary(of("layerwise", field))]),
   );
   const peer = runs.pytorch && {
     peak: summary(of("pytorch", "peak")),

@@ -1,6 +1,6 @@
 /**
  * The training step in a process of its own: prints, as JSON, milliseconds from the start of the process until the library is
- * imported, then to trace and to compile the step, to its first call done (from the start again), and the largest resident
+ * imported, then to draw the first weights, to trace and compile the step, to its first call done (from the start again), and the largest resident
  * size after three calls.
  *
  *   node bench/step-process.js '<size as JSON>'      (after npm run build)
@@ -13,10 +13,11 @@ const imported = performance.now();
 await layerwise.defaultBackend(); // the engine itself is there before the build is timed
 const begun = performance.now();
 const { prepare, step } = gptStep(layerwise, JSON.parse(process.argv[2]));
+const drawn = performance.now();
 await prepare();
-const build = performance.now() - begun;
+const built = performance.now();
 await step();
 const first = performance.now();
 for (let i = 0; i < 2; i++) await step();
-console.log(JSON.stringify({ imported, build, first, peak: peakMemory() }));
+console.log(JSON.stringify({ imported, weights: drawn - begun, build: built - drawn, first, peak: peakMemory() }));
 process.exit(0);

@@ -53,6 +53,7 @@ function startupTables({ sizes, peer }) {
     {
       columns: ["start-up and memory of that step", ...all.map(({ title }) => title)],
       rows: [
+        row("layerwise: draw the first weights", ({ weights }) => ms(weights)),
         row("layerwise: trace and compile", ({ build }) => ms(build)),
         row("layerwise: from the start of Node to the first step done", ({ first }) => ms(first)),
         row("layerwise: largest resident size", ({ peak }) => gigabytes(peak)),

@@ -8,20 +8,23 @@ const M1 = 0xcd9e8d57;
 const W0 = 0x9e3779b9;
 const W1 = 0xbb67ae85;
 
-/** The high 32 bits of a product of two unsigned 32-bit numbers. */
+/** The high 32 bits of a product of two unsigned 32-bit numbers. No sum here exceeds 32 bits, so all stay integers. */
 function mulHigh(a: number, b: number): number {
-  const [ah, al, bh, bl] = [a >>> 16, a & 0xffff, b >>> 16, b & 0xffff];
-  const middle = ah * bl + ((al * bl) >>> 16);
-  const carry = (middle & 0xffff) + al * bh;
-  return (ah * bh + Math.floor(middle / 65536) + Math.floor(carry / 65536)) >>> 0;
+  const ah = a >>> 16;
+  const al = a & 0xffff;
+  const bh = b >>> 16;
+  const bl = b & 0xffff;
+  const middle = (Math.imul(ah, bl) + (Math.imul(al, bl) >>> 16)) | 0;
+  const carry = ((middle & 0xffff) + Math.imul(al, bh)) | 0;
+  return (Math.imul(ah, bh) + (middle >>> 16) + (carry >>> 16)) | 0;
 }
 
 /** One block: four 32-bit words from a 128-bit counter and a 64-bit key, into `out`. */
 export function philox(c0: number, c1: number, c2: number, c3: number, k0: number, k1: number, out: Uint32Array): void {
   let [x0, x1, x2, x3, key0, key1] = [c0, c1, c2, c3, k0, k1];
   for (let round = 0; round < 10; round++) {
-    const high0 = mulHigh(M0, x0 >>> 0);
-    const high1 = mulHigh(M1, x2 >>> 0);
+    const high0 = mulHigh(M0, x0);
+    const high1 = mulHigh(M1, x2);
     const low0 = Math.imul(M0, x0);
     const low1 = Math.imul(M1, x2);
     x0 = high1 ^ x1 ^ key0;
