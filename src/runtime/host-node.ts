@@ -115,6 +115,8 @@ async function nativeBackend(
       interOpNumThreads: 1,
       logSeverityLevel: 3,
       graphOptimizationLevel: "all",
+      // A plan of all buffers made in the first run comes on top of what that run took, and stays: half as much again.
+      enableMemPattern: false,
     },
   });
   return gpu ? backend : Object.assign(backend, { channelBlock: () => channelBlock(backend) });

@@ -1,4 +1,6 @@
 /** What compiled programs promise: state, caching, gradients of anything, passes, repeatability, memory. */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { optimize } from "../../src/compile/passes.js";
 import { gpt } from "../../src/models/index.js";
@@ -300,8 +302,10 @@ describe("repeatability", () => {
 });
 
 describe("memory", () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
   const megabytes = () => {
-    globalThis.gc?.();
+    collect();
     return process.memoryUsage().rss / 2 ** 20;
   };
 
