@@ -189,16 +189,15 @@ class GraphBuilder {
       values(1, type, inputs, attributes, domain)[0] as string;
     const bound: (string | undefined)[] = [...own];
     const inBlocks = this.#runsInBlocks(node);
-    const [asPlain, asBlocks] = [(x: Tensor) => this.#value(x), (x: Tensor) => this.#inBlocks(x)];
     const lowering: Lowering = {
       node,
       attributes: node.attributes,
       target: this.target,
       channelBlock: this.channelBlock,
-      inputs: lazily(node.inputs, (x) => (inBlocks && x.size !== 1 ? asBlocks(x) : asPlain(x))),
+      inputs: lazily(node.inputs, (x) => (inBlocks && x.size !== 1 ? this.#inBlocks(x) : this.#value(x))),
       blocked: (i, turn) => {
         const x = node.inputs[i] as Tensor;
-        return fillsBlocks(x, this.channelBlock) && (turn || this.#blocked.has(x)) ? asBlocks(x) : undefined;
+        return fillsBlocks(x, this.channelBlock) && (turn || this.#blocked.has(x)) ? this.#inBlocks(x) : undefined;
       },
       bindBlocked: (i, value) => {
         bound[i] = undefined;

@@ -2,12 +2,12 @@
  * One factor and one offset for each channel, and batch normalisation, which is made of them: with one pass over the
  * input less for each thing that is known in advance, and in the engine's own layout for convolutions where the input is.
  */
-import { ones, zeros } from "./constant.js";
+import { ones, zeros, zerosLike } from "./constant.js";
 import { add, mul, rsqrt, square } from "./elementwise.js";
 import { fail } from "./errors.js";
 import { NDArray } from "./ndarray.js";
 import { sum } from "./reduction.js";
-import { formatShape, type Shape } from "./shape.js";
+import { formatShape, type Shape, sameShape } from "./shape.js";
 import { reshape } from "./shaping.js";
 import { blockedDomain, defineOperation, defineSingle, type Lowering, type Tensor } from "./tensor.js";
 
@@ -50,7 +50,7 @@ const makeAffine = defineSingle<ChannelAttributes>({
   infer: ([x, ...vectors], { axis }) => {
     const [scale, shift, plus] = vectors as [Tensor, Tensor, Tensor | undefined];
     requireVectors("channelAffine", x as Tensor, axis, [scale, shift]);
-    if (plus && formatShape(plus.shape) !== formatShape((x as Tensor).shape))
+    if (plus && !sameShape(plus.shape, (x as Tensor).shape))
       fail("shape", `channelAffine: cannot add ${formatShape(plus.shape)} to ${formatShape((x as Tensor).shape)}`);
     return x as Tensor;
   },
@@ -123,7 +123,7 @@ const makeBatchNorm = defineOperation<BatchNormAttributes>({
       if (ofVariance) factors.push(mul(ofVariance, 2 / n));
       if (ofMean) offsets.push(mul(ofMean, 1 / n));
       if (ofCentred) offsets.push(mul(overChannels(ofCentred, axis), -1 / n));
-      const zero = mul(weight, 0);
+      const zero = zerosLike(weight);
       const [factor, offset] = [factors.reduce(add, zero), offsets.reduce(add, zero)];
       const own = channelAffine(centred, factor, offset, { axis, ...(ofCentred && { plus: ofCentred }) });
       return g ? channelAffine(g, s, zero, { axis, plus: own }) : own;

@@ -23,12 +23,7 @@ export {
   zerosLike,
 } from "./constant.js";
 export { after, type Backward, customGradient, stopGradient, straightThrough } from "./control.js";
-export type {
-  ConvolutionOptions,
-  ConvolutionTransposeOptions,
-  Padding,
-  PerAxis,
-} from "./convolution.js";
+export type { ConvolutionOptions, ConvolutionTransposeOptions, Padding, PerAxis } from "./convolution.js";
 export {
   allocate,
   bytesPerElement,

@@ -123,11 +123,11 @@ function pooled(lowering: Lowering<ReduceAttributes>): boolean {
     rest.length === 2 && rest[0] === 2 && rest[1] === 3 && (batch ?? 0) === 0 ? lowering.blocked(0) : undefined;
   if (image === undefined) return false;
   const [x] = node.inputs as [Tensor];
-  const times = node.operation.name === "sum" ? x.dim(2) * x.dim(3) : 1;
+  const isSum = node.operation.name === "sum";
   const each = value("GlobalAveragePool", [image], {}, blockedDomain); // [N, C, 1, 1] is the same in blocks
-  const scaled = times === 1 ? each : value("Mul", [each, scalar(times, "float32")]);
+  const scaled = isSum ? value("Mul", [each, scalar(x.dim(2) * x.dim(3), "float32")]) : each;
   if (batch === undefined) emit("Identity", [scaled]);
-  else emit(times === 1 ? "ReduceMean" : "ReduceSum", [scaled, integers([0])], { keepdims: 1 });
+  else emit(isSum ? "ReduceSum" : "ReduceMean", [scaled, integers([0])], { keepdims: 1 });
   return true;
 }
 

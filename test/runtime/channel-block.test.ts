@@ -116,6 +116,27 @@ describe("the engine's own layout for convolutions", () => {
       )
       .reduce((a, b) => a.add(b));
 
+  it("sums and averages images of a single place", async () => {
+    const x = normalArray({ seed: 4, site: "x" }, [1100, 16, 1, 1]);
+    const w = normalArray({ seed: 4, site: "w" }, [16, 16, 1, 1]);
+    const results: Record<string, NDArray>[] = [];
+    for (const backend of ["cpu", "wasm"] as const) {
+      const program = compile(
+        ({ x, w }: { x: Tensor; w: Tensor }) => {
+          const y = x.conv2d(w);
+          return { total: y.sum([0, 2, 3]), mean: y.mean([0, 2, 3]), each: y.sum([2, 3]), norm: batchNorm(y).y };
+        },
+        { backend },
+      );
+      const { observed: _, ...arrays } = await program({ x, w });
+      results.push(arrays);
+      await program.release();
+    }
+    const [native = {}, plain = {}] = results;
+    for (const [name, array] of Object.entries(native))
+      expect(relativeError(array.toNumbers(), (plain[name] as NDArray).toNumbers()), name).toBeLessThan(1e-5);
+  });
+
   it.each([1, 2])("stays through norms, activations and sums: derivative %i", async (order) => {
     const draw = (site: string, ...shape: number[]) => normalArray({ seed: 3, site }, shape);
     const feeds = {

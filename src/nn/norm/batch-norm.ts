@@ -78,17 +78,17 @@ export class BatchNorm extends Norm {
     const usesBatch = this.statistics === "batch" || (this.statistics === "mode" && isTraining());
     if (!usesBatch) return this.normalize(x, { mean: this.running_mean, variance: this.running_var });
     const padding = x.rank === 3 ? sideInput("padding") : undefined;
-    const count = x.size / x.dim(this.axis);
-    if (!padding && count === 1)
-      fail(
-        "shape",
-        `${at("BatchNorm")}: one value per channel in ${formatShape(x.shape)} has no variance; use a larger batch, or inference mode`,
-      );
     if (padding) {
       const moments = channelMoments(x, this.axis, padding);
       if (isTraining()) this.follow(moments);
       return this.normalize(x, moments);
     }
+    const count = x.size / x.dim(this.axis);
+    if (count === 1)
+      fail(
+        "shape",
+        `${at("BatchNorm")}: one value per channel in ${formatShape(x.shape)} has no variance; use a larger batch, or inference mode`,
+      );
     const { y, mean, variance } = normalizeBatch(x, this);
     if (isTraining()) this.follow({ mean, variance, count });
     return y;
