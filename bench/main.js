@@ -15,7 +15,7 @@ const help = `npm run bench -- [options]
 
 Measures on this machine, in turns with the peers that it can install or find:
 
-  step      a GPT's training step: PyTorch, TensorFlow.js and jax-js in Node, this machine's matrix product
+  step      a GPT's training step: PyTorch, TensorFlow.js and jax-js in Node, this machine's matrix product and silicon
   startup   trace and compile of that step, the way to the first one, peak memory: PyTorch
   recipe    nanoGPT's recipe for characters: PyTorch, same text and split
   browser   a small GPT's training step in Chromium, WebAssembly and WebGPU, from an empty page: TensorFlow.js, jax-js
@@ -29,6 +29,7 @@ Options:
   --rounds <n>      turns (default 3)
   --steps <n>       steps of each side in a turn (default 8)
   --threads <n>     of layerwise and PyTorch (default: the machine's cores)
+  --silicon <n>     GFLOP/s that the cores could do at best, where the bench cannot know it
   --text <file>     what the recipe learns (default: the type declarations of Node)
   --json <file>     where results are kept (default .bench/bench.json)
   --readme          draw README.md's tables from what is recorded, after measuring
@@ -47,7 +48,13 @@ Examples:
 const { values: options } = parseArgs({
   options: {
     ...{ rounds: { type: "string" }, steps: { type: "string" }, threads: { type: "string" } },
-    ...{ only: { type: "string" }, size: { type: "string" }, text: { type: "string" }, json: { type: "string" } },
+    ...{
+      silicon: { type: "string" },
+      only: { type: "string" },
+      size: { type: "string" },
+      text: { type: "string" },
+      json: { type: "string" },
+    },
     ...{ readme: { type: "boolean" }, quick: { type: "boolean" }, help: { type: "boolean" } },
   },
 });
@@ -78,6 +85,13 @@ function count(option, fallback) {
   return value;
 }
 
+function siliconTold() {
+  const gflops = Number(options.silicon);
+  if (!(gflops > 0 && Number.isFinite(gflops)))
+    throw new Error(`--silicon: expected GFLOP/s, a number above 0, got ${options.silicon}`);
+  return gflops;
+}
+
 /** The command as others can give it: a text by its name alone. */
 function command() {
   const given = process.argv.slice(2).map((word) => (word.includes("/") ? basename(word) : word));
@@ -92,6 +106,7 @@ async function planOf(threads) {
     ...{ turns: count("rounds", quick ? 1 : 3), steps: count("steps", quick ? 1 : 8), threads, quick },
     sizes: quick && !options.size ? ["small"] : sizes,
     ...(options.text && { text: options.text }),
+    ...(options.silicon !== undefined && { silicon: siliconTold() }),
     ...(quick && { recipeSteps: 50 }),
   };
 }

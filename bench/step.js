@@ -1,12 +1,15 @@
 /**
- * The GPT training step against PyTorch, TensorFlow.js and jax-js in Node, and against this machine's own matrix product.
+ * The GPT training step against PyTorch, TensorFlow.js and jax-js in Node, against this machine's own matrix product and against what
+ * its silicon could do at best.
  * The JavaScript peers are compared at a smaller batch, which we run, too: TensorFlow.js's memory ends at 4 GiB.
  */
 import { join } from "node:path";
 import * as layerwise from "../dist/index.js";
+import { coresIn } from "../dist/runtime/cores.js";
 import { matmulRate } from "../dist/train/matmul-rate.js";
 import { gptSizes, gptStep, titleOf } from "./gpt.js";
 import { packaged, pytorch, runNode } from "./peers.js";
+import { clocksNow, cpuinfoText, siliconPeak } from "./silicon.js";
 import { guarded, inTurns, median, ratio, summary, timed } from "./statistics.js";
 
 const smallBatch = 2;
@@ -57,14 +60,21 @@ function peerSides(size, { steps, threads }) {
   return [...(torch.problem ? [torch] : pythons), ...packages];
 }
 
-async function measureSize(key, { turns, steps, threads }) {
+/** The rate of this machine's products; the clocks right after them are added to `clocks`. */
+async function productRate(clocks) {
+  const rate = await matmulRate({}, 23);
+  clocks.push(...clocksNow());
+  return rate;
+}
+
+async function measureSize(key, { turns, steps, threads, clocks }) {
   const size = gptSizes[key];
   const [ours, small] = [ourSide(size, steps), ourSide({ ...size, batch: smallBatch }, steps)];
   const peers = peerSides(size, { steps, threads }).map((peer) => ({ ...peer, info: {} }));
   const { sides, problems } = guarded(
     Object.fromEntries(peers.flatMap(({ run, info }, i) => (run ? [[i, () => run(info)]] : []))),
   );
-  const own = { matmul: () => matmulRate({}, 23), layerwise: ours.run, "small batch": small.run };
+  const own = { matmul: () => productRate(clocks), layerwise: ours.run, "small batch": small.run };
   const values = await inTurns({ ...own, ...sides }, turns, `training step, ${key}`);
   await Promise.all([ours.release(), small.release()]);
   const step = summary(values.layerwise);
@@ -89,6 +99,14 @@ function checked({ parameters, matmulGflops }, ours) {
 
 export async function stepBench(options) {
   const sizes = {};
-  for (const key of options.sizes) sizes[key] = await measureSize(key, options);
-  return { smallBatch, sizes };
+  const clocks = [];
+  for (const key of options.sizes) sizes[key] = await measureSize(key, { ...options, clocks });
+  return { smallBatch, silicon: siliconOf(Object.values(sizes), clocks, options), sizes };
+}
+
+/** The silicon's peak, which no product of this run may exceed, ours or a peer's. */
+function siliconOf(sizes, clocks, { threads, silicon: told }) {
+  const products = sizes.flatMap(({ matmul, peers }) => [matmul, ...peers.map((peer) => peer.matmul ?? 0)]);
+  const cpuinfo = cpuinfoText();
+  return siliconPeak({ cpuinfo, cores: coresIn(cpuinfo), threads, clocks, product: Math.max(...products), told });
 }

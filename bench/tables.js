@@ -24,10 +24,21 @@ const against = (figures, own) => `${times(figures)}: ${own}`;
 const nameOf = ({ name, version, label }) => [version ? `${name} ${version}` : name, label].filter(Boolean).join(", ");
 const skipped = ({ problem }) => `skipped: ${problem}`;
 
-function stepTables({ sizes, smallBatch }) {
+/** Beside the share of the matrix product, where the silicon's peak is known. */
+const siliconShare = (gflops, silicon) =>
+  silicon?.gflops ? `, ${percent(gflops / silicon.gflops)} of the silicon's peak (${number(silicon.gflops)})` : "";
+
+function siliconNote(silicon) {
+  if (!silicon) return "The share of the silicon's peak was not measured.";
+  return silicon.problem
+    ? `The silicon's peak is not known here: ${silicon.problem}.`
+    : `The silicon's peak in float32: ${silicon.how}.`;
+}
+
+function stepTables({ sizes, smallBatch, silicon }) {
   const all = Object.values(sizes);
   const ours = ({ step, gflops, matmul, ofMatmul }) =>
-    `${ms(step)}; ${number(gflops)} GFLOP/s, ${percent(ofMatmul)} of the same run's matmul (${number(matmul)})`;
+    `${ms(step)}; ${number(gflops)} GFLOP/s, ${percent(ofMatmul)} of the same run's matmul (${number(matmul)})${siliconShare(gflops, silicon)}`;
   const cell = (peer) => (peer.problem ? skipped(peer) : against(peer.ratio, ms(peer.step)));
   const peers = all[0].peers.map((peer, i) => [nameOf(peer), ...all.map((size) => cell(size.peers[i]))]);
   return [
@@ -41,6 +52,7 @@ function stepTables({ sizes, smallBatch }) {
       notes: [
         `What has ${smallBatch} rows in its name is compared with our step at ${smallBatch} rows: TensorFlow.js's memory ends at 4 GiB. ` +
           "In Node both JavaScript peers have one thread only.",
+        siliconNote(silicon),
       ],
     },
   ];

@@ -61,6 +61,22 @@ describe("the README's tables", () => {
   });
 });
 
+describe("the silicon's peak in the table of the step", () => {
+  const told = (silicon?: Record<string, unknown>) =>
+    report.asText("step", { ...(results.parts.step?.result as Record<string, unknown>), silicon });
+
+  it("stands beside the share of the matrix product, with what it was taken to be", () => {
+    const text = told({ gflops: 213, how: "as given with --silicon" });
+    expect(text).toContain("of the same run's matmul (149), 50 % of the silicon's peak (213)");
+    expect(text).toContain("The silicon's peak in float32: as given with --silicon.");
+  });
+
+  it("is said to be unknown where it is, and not measured in results that are older", () => {
+    expect(told({ problem: "no /proc/cpuinfo" })).toContain("The silicon's peak is not known here: no /proc/cpuinfo.");
+    expect(told()).toContain("The share of the silicon's peak was not measured.");
+  });
+});
+
 it.each(["step", "startup", "recipe", "browser", "decode", "vision"])(
   "part %s has a table for the terminal",
   (part) => {
