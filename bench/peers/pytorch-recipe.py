@@ -5,8 +5,9 @@ Learned positions, pre-LayerNorm without biases, exact GELU, head tied to the em
 write to the stream divided by the root of 2 L. AdamW with decay on matrices alone, gradients clipped by their norm, the
 rate rising in a line and then falling as a cosine.
 
-Prints one line of JSON: {version, startUp, seconds, loss, parameters}: milliseconds from the start of this script to the
-first step done, seconds of all steps without the evaluation, and the loss over all of the validation text.
+Prints one line of JSON: {version, startUp, seconds, loss, drawnLoss, parameters}: milliseconds from the start of this script
+to the first step done, seconds of all steps without the evaluation, the loss over all of the validation text, and over
+windows of it that begin at the places that the recipe names.
 
 Run:  python3 bench/peers/pytorch-recipe.py '<recipe as JSON>' text.txt --train-length 1003854 --threads 2
 """
@@ -115,9 +116,9 @@ def train(model, text, recipe):
 
 
 @torch.no_grad()
-def validate(model, text, recipe):
+def mean_loss(model, text, starts, recipe):
+    """Over the whole batches of windows that begin at `starts`."""
     context, size = recipe["context"], recipe["batch"]
-    starts = torch.arange((len(text) - 1) // context) * context
     losses = [loss_of(model, text, part, context).item() for part in starts.split(size) if len(part) == size]
     return sum(losses) / len(losses)
 
@@ -141,11 +142,14 @@ def main():
     model = Gpt(recipe, len(index))
     start_up = train(model, text[: options.train_length], recipe)
     seconds = time.perf_counter() - begun
+    rest, context = text[options.train_length :], recipe["context"]
+    windows = torch.arange((len(rest) - 1) // context) * context
     result = {
         "version": torch.__version__,
         "startUp": start_up,
         "seconds": seconds,
-        "loss": validate(model, text[options.train_length :], recipe),
+        "loss": mean_loss(model, rest, windows, recipe),
+        "drawnLoss": mean_loss(model, rest, torch.tensor(recipe["drawn"]), recipe),
         "parameters": sum(p.numel() for p in model.parameters()),
     }
     print(json.dumps(result))

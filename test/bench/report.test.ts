@@ -77,6 +77,34 @@ describe("the silicon's peak in the table of the step", () => {
   });
 });
 
+describe("the recipe's row of PyTorch", () => {
+  type Recipe = { layerwise: Record<string, unknown>; pytorch: { variants: Record<string, unknown>[] } };
+  const recorded = results.parts.recipe?.result as Recipe;
+  const rowOf = (pytorch: Record<string, unknown>, layerwise = recorded.layerwise) =>
+    report
+      .asText("recipe", { ...recorded, layerwise, pytorch })
+      .split("\n")
+      .slice(2, 4)
+      .join("\n");
+
+  it("names the setting that was fastest and has the ratios of all", () => {
+    const row = rowOf({ name: "PyTorch", variants: recorded.pytorch.variants });
+    expect(row).toMatch(/PyTorch, OpenBLAS with its own choice of kernels, the fastest of 2 settings +2\.971/);
+    expect(row).toMatch(/1\.2 times .*: 1\.7 s .*; OpenBLAS with Haswell kernels, as set here, 1\.7 times .*: 2\.5 s/);
+  });
+
+  it("says of older results, of one kind and without drawn batches, what they lack", () => {
+    const older = ({ drawnLoss: _, label: __, ...rest }: Record<string, unknown>) => rest;
+    const row = rowOf({ name: "PyTorch", ...older(recorded.pytorch.variants[0] ?? {}) }, older(recorded.layerwise));
+    expect(row.match(/not measured/g)).toHaveLength(2);
+    expect(row).toMatch(/PyTorch +2\.969 /);
+  });
+
+  it("says why it was skipped", () => {
+    expect(rowOf({ name: "PyTorch", problem: "not installed" })).toMatch(/PyTorch +skipped: not installed/);
+  });
+});
+
 it.each(["step", "startup", "recipe", "browser", "decode", "vision"])(
   "part %s has a table for the terminal",
   (part) => {
