@@ -140,15 +140,13 @@ const ourSide = (name, batch) => async () => {
   return median(times);
 };
 
-/**
- * PyTorch at its best for each network: with each kind of BLAS kernels, and with threads of OpenMP that wait asleep (its
- * matrix products like that) or spinning (its convolutions do).
- */
+/** How threads of OpenMP wait: asleep (PyTorch's matrix products like that) or spinning (its convolutions do). */
+const waits = ["PASSIVE", undefined];
+
+/** PyTorch at its best for each network: with each kind of BLAS kernels, and each way to wait. */
 function fastest({ variants }, names, args) {
   const runs = variants.flatMap(({ run }) =>
-    ["PASSIVE", undefined].map(
-      (OMP_WAIT_POLICY) => run("pytorch-vision.py", args, { OMP_WAIT_POLICY }).stepMilliseconds,
-    ),
+    waits.map((OMP_WAIT_POLICY) => run("pytorch-vision.py", args, { OMP_WAIT_POLICY }).stepMilliseconds),
   );
   return Object.fromEntries(names.map((name) => [name, Math.min(...runs.map((times) => median(times[name])))]));
 }
@@ -173,7 +171,7 @@ async function trainingTurns({ turns, threads, quick }, torch, tf) {
 }
 
 export async function visionBench(options) {
-  const [{ variants: _, ...torch }, tf] = [pytorch(), packaged("tfjs")];
+  const [{ variants, ...torch }, tf] = [pytorch(), packaged("tfjs")];
   const { names, backends, values } = await trainingTurns(options, pytorch(), tf);
   const steps = names.map((name) => {
     const theirs = values.pytorch?.map((best) => best[name]);
@@ -187,7 +185,12 @@ export async function visionBench(options) {
     };
   });
   const browser = tf.problem ? { problem: `TensorFlow.js is missing: ${tf.problem}` } : await browserBench(tf, options);
-  return { pytorch: torch, tfjs: { ...tf, folder: undefined }, steps, browser };
+  return {
+    pytorch: { ...torch, ...(variants && { settings: variants.length * waits.length }) },
+    tfjs: { ...tf, folder: undefined },
+    steps,
+    browser,
+  };
 }
 
 const pageSize = { ...sizes.resnet20, batch: 8 };

@@ -105,6 +105,19 @@ describe("the recipe's row of PyTorch", () => {
   });
 });
 
+describe("the vision table's column of PyTorch", () => {
+  const headOf = (pytorch: Record<string, unknown>) =>
+    report.asText("vision", { ...(results.parts.vision?.result as Record<string, unknown>), pytorch }).split("\n")[0];
+
+  it.each([
+    ["PyTorch (oneDNN), the best of 2 settings tried in the run ", { name: "PyTorch", settings: 2 }],
+    ["PyTorch (oneDNN), the best of the settings tried in the run ", { name: "PyTorch" }], // older results
+    ["  PyTorch  ", { name: "PyTorch", problem: "not installed" }],
+  ])("is called %s", (title, pytorch) => {
+    expect(headOf(pytorch)).toContain(title);
+  });
+});
+
 it.each(["step", "startup", "recipe", "browser", "decode", "vision"])(
   "part %s has a table for the terminal",
   (part) => {
