@@ -116,7 +116,7 @@ function lossCell(figures) {
 const took = ({ seconds }) => `${number(seconds.median)} s${spread(seconds)}`;
 const lossCells = ({ loss, drawnLoss }) => [lossCell(loss), lossCell(drawnLoss)];
 
-/** PyTorch with the kernels that are fastest, and how long training took with others; older results have one kind, without a label. */
+/** PyTorch with the kernels that are fastest, and how long training took with others; older results have one kind alone. */
 function recipePeerRow({ variants, ...about }) {
   if (about.problem) return [nameOf(about), skipped(about), "", "", ""];
   const [best, ...others] = [...(variants ?? [about])].sort((a, b) => a.ratio.median - b.ratio.median);
@@ -124,9 +124,10 @@ function recipePeerRow({ variants, ...about }) {
     against(best.ratio, took(best)),
     ...others.map((other) => `${other.label}, ${against(other.ratio, took(other))}`),
   ];
-  const label = others.length > 0 ? `${best.label}, the fastest of ${1 + others.length} settings` : best.label;
+  const { label = "other settings not measured" } = best;
+  const place = others.length > 0 ? `, the fastest of ${1 + others.length} settings` : "";
   const start = against(best.startRatio, ms(best.startUp));
-  return [nameOf({ ...about, label }), ...lossCells(best), training.join("; "), start];
+  return [nameOf({ ...about, label: label + place }), ...lossCells(best), training.join("; "), start];
 }
 
 function recipeTables({ title, steps, text, vocabulary, windows, drawnBatches = 20, layerwise, pytorch }) {
