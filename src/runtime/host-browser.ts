@@ -1,7 +1,7 @@
 /** The browser: ONNX Runtime's WebAssembly and WebGPU engines. */
 import { fail } from "../tensor/index.js";
 import type { Backend, BackendName, BackendOptions, Files, Profiling } from "./backend.js";
-import { type DeviceLoss, ortBackend } from "./ort.js";
+import { type DeviceLoss, ortBackend, webgpuProvider } from "./ort.js";
 import { prepareWeb, type WebModule, wasmBackend } from "./wasm.js";
 
 /** Pages have no environment variables. */
@@ -60,7 +60,7 @@ async function webgpuBackend(): Promise<Backend> {
     advice: kernelAdvice,
     session: {
       // The types know the device only as part of the environment.
-      executionProviders: [device ? ({ name: "webgpu", device } as { name: "webgpu" }) : "webgpu"],
+      executionProviders: [device ? ({ ...webgpuProvider, device } as typeof webgpuProvider) : webgpuProvider],
       graphOptimizationLevel: "all",
       logSeverityLevel: 3,
     },

@@ -9,7 +9,7 @@ import { fail, LayerwiseError } from "../tensor/index.js";
 import type { Backend, BackendName, BackendOptions, Files, Profiling } from "./backend.js";
 import { channelBlock } from "./channel-block.js";
 import { coresIn, quotaIn } from "./cores.js";
-import { type OrtModule, ortBackend } from "./ort.js";
+import { type OrtModule, ortBackend, webgpuProvider } from "./ort.js";
 import { stops } from "./uncopied.js";
 import { type WebModule, wasmBackend } from "./wasm.js";
 
@@ -110,7 +110,7 @@ async function nativeBackend(
     downloadsByProgram: true,
     ...(gpu && { advice: adapterAdvice }),
     session: {
-      executionProviders: gpu ? ["webgpu"] : ["cpu"],
+      executionProviders: gpu ? [webgpuProvider] : ["cpu"],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       logSeverityLevel: 3,

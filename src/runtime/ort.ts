@@ -43,6 +43,12 @@ export interface DeviceLoss {
   watch(): Promise<void>;
 }
 
+/**
+ * Buffers of the very size that is asked for are kept, for shapes are fixed: by default the engine keeps a few of each of some rounded
+ * sizes, and makes the rest anew in every step.
+ */
+export const webgpuProvider = { name: "webgpu", storageBufferCacheMode: "simple" } as const;
+
 /** What the packages' tensors can hold in device memory. */
 const deviceTypes: ReadonlySet<DType> = new Set(["float32", "float16", "int32", "int64", "uint8", "bool"]);
 

@@ -87,7 +87,8 @@ const makeIndexAdd = defineSingle<None>({
     const { value, cast: convert, integers, inputs, node, target } = lowering;
     const [, indices, updates] = inputs as [string, string, string];
     if (target === "webgpu") {
-      const column = value("Unsqueeze", [convert(indices, "int64"), integers([-1])]);
+      // In this order: of int64 WebGPU converts, but does not reshape, and would wait for the host in the middle.
+      const column = convert(value("Unsqueeze", [indices, integers([-1])]), "int64");
       return emitScatter(lowering, "ScatterND", column, updates, { reduction: "add" });
     }
     // On the CPU, ScatterND's threads add to one row without a lock, and sums at equal indices get lost.
