@@ -7,7 +7,7 @@ import { timingSafeEqual } from "node:crypto";
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { streamSSE } from "hono/streaming";
-import { z } from "zod";
+import * as z from "zod";
 import { LayerwiseError } from "../tensor/errors.js";
 import { eachPiece, type Finish, type TextGenerator, type TextOptions } from "./text-generation.js";
 import { waitingLine } from "./waiting-line.js";

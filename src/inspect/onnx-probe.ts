@@ -4,7 +4,7 @@
  * whether it is whole, and whether an engine computes it rightly; where not, which weight or node is wrong.
  */
 import { create, toBinary } from "@bufbuild/protobuf";
-import { z } from "zod";
+import * as z from "zod";
 import { type GraphProto, GraphProtoSchema, StringStringEntryProtoSchema } from "../compile/onnx/onnx_pb.js";
 import { checksum } from "../runtime/checksum.js";
 import { type CompileOptions, getBackend } from "../runtime/index.js";

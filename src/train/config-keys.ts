@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { schema } from "./config-schema.js";
 
 /** One key of the configuration, as its schema describes it. */

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { recordFormats } from "../data/records.js";
 import { placementNames } from "../nn/index.js";
 
