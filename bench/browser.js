@@ -1,6 +1,6 @@
 /**
  * The training step of a small GPT in Chromium, against TensorFlow.js and jax-js: from an empty page to the first step done, then
- * each further step; on WebAssembly with all threads, and on WebGPU (by SwiftShader, which is software: a GPU would have other figures).
+ * each further step; on WebAssembly with all threads, and on WebGPU: by SwiftShader, which is software, unless LAYERWISE_GPU is set.
  */
 import { join } from "node:path";
 import { gptSizes, titleOf } from "./gpt.js";
@@ -88,7 +88,8 @@ export async function browserBench({ turns, steps, quick }) {
       await pages.close();
     }
   }
-  return { title: titleOf(size), chromium, peers: described(peers), backends };
+  const gpu = Boolean(process.env.LAYERWISE_GPU);
+  return { title: titleOf(size), chromium, gpu, peers: described(peers), backends };
 }
 
 const described = (peers) =>

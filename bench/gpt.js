@@ -19,14 +19,24 @@ export function gptTokens({ batch, context, vocabulary }) {
   return { tokens, targets: tokens.map((id) => (id * 31 + 7) % vocabulary) };
 }
 
+/** The gradients' scale where products are in float16, as `fit` finds one. */
+const lossScale = 1024;
+
 /** Our step, not yet compiled. */
-export function gptStep({ compile, grad, NDArray, nn, optim }, size, options = {}) {
+export function gptStep(layerwise, size, options = {}, precision = "float32") {
+  const { autocast, compile, grad, NDArray, nn, optim } = layerwise;
   const { batch, context, ...shape } = size;
   const model = nn.gpt({ ...shape, context, norm: "layer", mlp: "gelu", positions: "learned", bias: true });
   const optimizer = optim.adamW(model.parameters(), { learningRate: 1e-3 });
   const program = compile(({ tokens, targets }) => {
-    const loss = nn.crossEntropy(model.apply(tokens), targets);
-    optimizer.update(grad(loss, model.parameters()));
+    const forward = () => nn.crossEntropy(model.apply(tokens), targets);
+    if (precision === "float32") {
+      const loss = forward();
+      optimizer.update(grad(loss, model.parameters()));
+      return { loss };
+    }
+    const loss = autocast(precision, forward);
+    optimizer.update(grad(loss.mul(lossScale), model.parameters()).map((g) => g.mul(1 / lossScale)));
     return { loss };
   }, options);
   const ids = gptTokens(size);

@@ -22,6 +22,8 @@ Measures on this machine, in turns with the peers that it can install or find:
   decode    tokens a second: transformers.js, PyTorch, what memory allows; the memory of loading
   vision    networks on images and graphs: PyTorch, TensorFlow.js
   norms     what each norm costs
+  gpu       a GPT's training step by WebGPU in Node, float32 and float16: PyTorch by CUDA; with LAYERWISE_GPU=1 alone,
+            which lets Chromium's pages use the GPU, too
 
 Options:
   --only <parts>    these alone, e.g. step,browser; the others keep what is recorded
@@ -68,6 +70,7 @@ const parts = {
   decode: async (plan) => (await import("./decode.js")).decodeBench(plan),
   vision: async (plan) => (await import("./vision.js")).visionBench(plan),
   norms: async (plan) => (await import("./norms.js")).normBench(plan),
+  gpu: async (plan) => (await import("./gpu.js")).gpuBench(plan),
 };
 
 function chosen(option, value, known) {
@@ -143,7 +146,8 @@ function keep(file, part, entry) {
 if (options.help) process.stdout.write(help);
 else {
   const file = options.json ?? join(cache, quick ? "quick.json" : "bench.json");
-  const names = chosen("only", options.only, Object.keys(parts));
+  const usual = Object.keys(parts).filter((name) => name !== "gpu" || process.env.LAYERWISE_GPU);
+  const names = options.only === undefined ? usual : chosen("only", options.only, Object.keys(parts));
   if (names.length > 0) await measure(names, file);
   if (options.readme) writeReadme(join(import.meta.dirname, "../README.md"), read(file));
   process.exit(0); // engines' threads are no reason to stay

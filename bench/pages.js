@@ -20,12 +20,14 @@ const chromium = [
 
 export const noChromium = "no Chromium on this machine (CHROMIUM_PATH says where one is)";
 
+const plain = ["--no-sandbox", "--no-first-run"];
+/** On Linux a headless Chromium takes a GPU only if it is not to draw on a screen. */
+const adapter = process.env.LAYERWISE_GPU
+  ? ["--use-angle=vulkan", "--disable-vulkan-surface", "--ignore-gpu-blocklist"]
+  : ["--use-webgpu-adapter=swiftshader"];
 const flags = {
-  wasm: ["--no-sandbox", "--no-first-run"],
-  webgpu: [
-    ...["--no-sandbox", "--no-first-run", "--disable-gpu-sandbox"],
-    ...["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"],
-  ],
+  wasm: plain,
+  webgpu: [...plain, "--disable-gpu-sandbox", "--enable-unsafe-webgpu", "--enable-features=Vulkan", ...adapter],
 };
 
 /** The library as a page imports it, and where its engine lies. */

@@ -77,7 +77,10 @@ function startupTables({ sizes, peer }) {
   ];
 }
 
-const backendNames = { wasm: "WebAssembly, all threads", webgpu: "WebGPU by SwiftShader" };
+const backendNames = (gpu) => ({
+  wasm: "WebAssembly, all threads",
+  webgpu: gpu ? "WebGPU" : "WebGPU by SwiftShader",
+});
 
 /** Two cells: the first step (or answer), and each further one. */
 function pageCells(side) {
@@ -86,7 +89,7 @@ function pageCells(side) {
   return [cell(side.startRatio, side.start), cell(side.stepRatio, side.step)];
 }
 
-function browserTables({ problem, title, chromium, peers, backends }) {
+function browserTables({ problem, title, chromium, gpu = false, peers, backends }) {
   if (problem) return [{ columns: ["Chromium"], rows: [[`skipped: ${problem}`]] }];
   const names = Object.keys(backends);
   const row = (key, name) => [
@@ -100,7 +103,7 @@ function browserTables({ problem, title, chromium, peers, backends }) {
     {
       columns: [
         `Chromium ${chromium.split(".")[0]}, from an empty page: GPT training step, ${title}`,
-        ...names.flatMap((backend) => [`${backendNames[backend]}: first step done`, "each step"]),
+        ...names.flatMap((backend) => [`${backendNames(gpu)[backend]}: first step done`, "each step"]),
       ],
       rows: [row("layerwise", "layerwise"), ...theirs],
     },
@@ -228,6 +231,14 @@ function normTables({ gpt, resnet, folding }) {
   ];
 }
 
+function gpuTables({ problem, sizes }) {
+  if (problem) return [{ columns: ["GPU"], rows: [[skipped({ problem })]] }];
+  const all = Object.values(sizes);
+  const cell = (one) => (one.problem ? skipped(one) : one.ratio ? against(one.ratio, ms(one.step)) : ms(one.step));
+  const rows = all[0].figures.map(({ name }, i) => [name, ...all.map(({ figures }) => cell(figures[i]))]);
+  return [{ columns: ["GPT training step on a GPU, WebGPU and CUDA", ...all.map(({ title }) => title)], rows }];
+}
+
 /** By part, in the order in which they are measured and shown. */
 export const tablesOf = {
   step: stepTables,
@@ -237,4 +248,5 @@ export const tablesOf = {
   decode: decodeTables,
   vision: visionTables,
   norms: normTables,
+  gpu: gpuTables,
 };

@@ -19,6 +19,7 @@ Where OPENBLAS_CORETYPE or OPENBLAS_L2_SIZE is set, unset it: it forces slower k
 """
 
 import argparse
+import contextlib
 import json
 import math
 import time
@@ -120,25 +121,30 @@ def main():
     parser.add_argument("--layers", type=int, default=LAYERS)
     parser.add_argument("--width", type=int, default=WIDTH)
     parser.add_argument("--heads", type=int, default=HEADS)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--half", action="store_true", help="products in float16, with a scaled loss (torch.autocast)")
     parser.add_argument("--compile", action="store_true", help="torch.compile (PyTorch 2 or later)")
     options = parser.parse_args()
     LAYERS, WIDTH, HEADS = options.layers, options.width, options.heads
     torch.set_num_threads(options.threads)
     torch.manual_seed(1)
 
-    model = Gpt()
+    model = Gpt().to(options.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     run = torch.compile(model) if options.compile else model
     ids = torch.randint(VOCABULARY, (BATCH, CONTEXT + 1))
-    tokens, targets = ids[:, :-1].contiguous(), ids[:, 1:].reshape(-1)
+    tokens, targets = (x.to(options.device) for x in (ids[:, :-1].contiguous(), ids[:, 1:].reshape(-1)))
+    scaler = torch.cuda.amp.GradScaler(enabled=options.half)
 
     times, losses = [], []
     for _ in range(options.warm_up + options.steps):
         start = time.perf_counter()
-        loss = F.cross_entropy(run(tokens).reshape(-1, VOCABULARY), targets)
+        with torch.autocast("cuda", torch.float16) if options.half else contextlib.nullcontext():
+            loss = F.cross_entropy(run(tokens).reshape(-1, VOCABULARY), targets)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         losses.append(loss.item())
         times.append((time.perf_counter() - start) * 1000)
 

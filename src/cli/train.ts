@@ -192,6 +192,7 @@ async function fitOptions(
     ...(adapters && { keepVariable: isAdapterPath }),
     resume,
     onNonFinite: config.onNonFinite,
+    ...(config.fp16 && { precision: "float16" as const }),
     signal,
     seed,
     ...(tokensPerStep && { tokensPerStep }),

@@ -7,6 +7,7 @@ import {
   constant,
   constantValue,
   full,
+  isFloat,
   makeNode,
   NDArray,
   type Node,
@@ -59,7 +60,23 @@ function simplify(node: Node): Tensor | undefined {
     sameShape(b.shape, y.shape)
   )
     return b;
-  return foldConstants(node) ?? collapse(node) ?? withoutExpansion(node);
+  return foldConstants(node) ?? collapse(node) ?? stillHalf(node) ?? withoutExpansion(node);
+}
+
+/** Back to halves what was halves and has only been laid out anew as singles: it is laid out as halves. */
+function stillHalf({ operation, inputs, outputs }: Node): Tensor | undefined {
+  if (operation.name !== "cast" || outputs[0]?.dtype !== "float16") return undefined;
+  return halves(inputs[0] as Tensor);
+}
+
+const layouts = new Set(["reshape", "transpose", "slice", "expand"]);
+
+function halves({ node: { operation, inputs, attributes, path }, dtype }: Tensor): Tensor | undefined {
+  const [x] = inputs;
+  if (!x || !isFloat(dtype)) return undefined;
+  if (operation.name === "cast") return x.dtype === "float16" ? x : undefined;
+  const before = layouts.has(operation.name) ? halves(x) : undefined;
+  return before && makeNode(operation, [before], attributes, path)[0];
 }
 
 /** An elementwise operation broadcasts by itself: what only stretched an operand for it goes. */

@@ -140,6 +140,12 @@ async function whileThere<T>({ name, loss }: OrtHost, work: () => Promise<T>): P
   return Promise.race([work(), loss.promise.then(gone)]);
 }
 
+/** Devices differ in it: Chromium on Linux, for one, withholds it on NVIDIA's. */
+const halfAdvice = (message: string): string =>
+  message.includes("requires f16")
+    ? '; float16 needs a device with the WebGPU feature "shader-f16": leave out precision: "float16" (`fp16` in a configuration) and `autocast`'
+    : "";
+
 function refuse(problem: string, error: unknown, advice: OrtHost["advice"] = () => ""): never {
   if (error instanceof LayerwiseError) throw error;
   const message = error instanceof Error ? error.message : String(error);
@@ -190,7 +196,7 @@ function ortSession(
         };
         return new Map(Array.from(given, ([key, spare]) => [key, result(key, spare)]));
       } catch (error) {
-        return refuse(`backend "${name}" failed while running`, error);
+        return refuse(`backend "${name}" failed while running`, error, halfAdvice);
       } finally {
         for (const array of held) array.drop();
       }

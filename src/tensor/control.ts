@@ -1,4 +1,5 @@
 /** Operations that compute nothing and steer the gradient: stop it, redirect it, replace it. */
+import { presentPrecision } from "./autocast.js";
 import { fail } from "./errors.js";
 import { formatShape, sameShape } from "./shape.js";
 import { defineSingle, Tensor } from "./tensor.js";
@@ -67,7 +68,9 @@ export function customGradient(
 ): Tensor {
   const value = forward(...inputs);
   if (!(value instanceof Tensor)) fail("argument", "customGradient: forward must return one tensor");
-  return makeCustom([value, ...inputs], { backward, count: inputs.length });
+  const precisely = presentPrecision();
+  const own: Backward = (gradient, output) => precisely(() => backward(gradient, output));
+  return makeCustom([value, ...inputs], { backward: own, count: inputs.length });
 }
 
 const makeAfter = defineSingle<None>({

@@ -1,4 +1,5 @@
 /** Convolutions over one or two spatial axes, channels first, and their transposes. Each is the other's gradient. */
+import { inPrecision } from "./autocast.js";
 import { fail } from "./errors.js";
 import { formatShape, type Shape } from "./shape.js";
 import { flip, reshape, slice, transpose } from "./shaping.js";
@@ -370,7 +371,8 @@ const convolve =
   (name: string, axes: number) =>
   (x: Tensor, weight: Tensor, options: ConvolutionOptions = {}): Tensor => {
     requireRanks(name, x, weight, axes);
-    return makeConvolution([x, weight], geometry(name, axes, options));
+    const shape = geometry(name, axes, options);
+    return inPrecision([x, weight], (operands) => makeConvolution(operands, shape));
   };
 /** Cross-correlation: x [N, C, L], weight [O, C / groups, K]. */
 export const conv1d = convolve("conv1d", 1);
@@ -388,7 +390,7 @@ const convolveTransposed =
     const shape = geometry(name, axes, options);
     if (extra.some((n, i) => n >= Math.max(at(shape.stride, i), at(shape.dilation, i))))
       fail("argument", `${name}: outputPadding must be smaller than stride or dilation, got ${formatShape(extra)}`);
-    return makeTransposed([x, weight], { ...shape, outputPadding: extra });
+    return inPrecision([x, weight], (operands) => makeTransposed(operands, { ...shape, outputPadding: extra }));
   };
 /** The adjoint of conv1d: x [N, C, L], weight [C, O / groups, K]. */
 export const convTranspose1d = convolveTransposed("convTranspose1d", 1);

@@ -5,6 +5,7 @@ import "./pooling.js";
 import "./reduction.js";
 import "./shaping.js";
 
+export { autocast } from "./autocast.js";
 export { type BatchNormalized, batchNorm, channelAffine } from "./channels.js";
 export {
   arange,

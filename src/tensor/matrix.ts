@@ -1,11 +1,13 @@
 /** Matrix products, and every sum of products that comes down to them. */
+import { inPrecision, isRounded } from "./autocast.js";
 import { eye } from "./constant.js";
-import { mul } from "./elementwise.js";
+import { isFloat } from "./dtype.js";
+import { add, mul } from "./elementwise.js";
 import { fail, LayerwiseError } from "./errors.js";
 import { sum } from "./reduction.js";
 import { broadcastShapes, formatShape, type Shape, sameShape, sizeOf } from "./shape.js";
 import { expand, reshape, sumTo, transpose, unsqueeze } from "./shaping.js";
-import { attachMethods, defineSingle, type MethodsOf, type Tensor } from "./tensor.js";
+import { attachMethods, defineSingle, type Lowering, type MethodsOf, type Tensor } from "./tensor.js";
 
 interface MatmulAttributes {
   /** Read the matrices of the first (second) operand transposed. */
@@ -48,21 +50,40 @@ const makeMatmul = defineSingle<MatmulAttributes>({
     const [, k] = rowsColumns(inputs[0] as Tensor, (attributes as MatmulAttributes).transposeA);
     return 2 * k * (outputs[0] as Tensor).size;
   },
-  lower: ({ emit, value, inputs, node, attributes: { transposeA, transposeB } }) => {
+  lower: (lowering) => {
+    const { emit, value, inputs, node, target, attributes } = lowering;
+    const { transposeA, transposeB } = attributes;
     const [a, b] = node.inputs as [Tensor, Tensor];
+    if (isProduct(a, b) && target !== "webgpu")
+      return emit("Gemm", inputs, { transA: Number(transposeA), transB: Number(transposeB) });
     const [x, y, bias] = inputs as [string, string, string | undefined];
-    if (isProduct(a, b)) return emit("Gemm", inputs, { transA: Number(transposeA), transB: Number(transposeB) });
     const flipped = (name: string, tensor: Tensor, flag: boolean) =>
       flag ? value("Transpose", [name], { perm: lastTwoSwapped(tensor.rank) }) : name;
-    const operands = [flipped(x, a, transposeA), flipped(y, b, transposeB)];
-    if (bias === undefined) emit("MatMul", operands);
+    const operands = [flipped(x, a, transposeA), flipped(y, b, transposeB)] as const;
+    if (isProduct(a, b)) lowerInBatch(lowering, operands, bias);
+    else if (bias === undefined) emit("MatMul", operands);
     else emit("Add", [value("MatMul", operands), bias]);
   },
 });
 
 /** What ONNX's Gemm takes: two matrices of floats, none empty. */
 const isProduct = (a: Tensor, b: Tensor): boolean =>
-  a.rank === 2 && b.rank === 2 && (a.dtype === "float32" || a.dtype === "float64") && a.size > 0 && b.size > 0;
+  a.rank === 2 && b.rank === 2 && isFloat(a.dtype) && a.size > 0 && b.size > 0;
+
+/**
+ * WebGPU's Gemm reads a transposed matrix several times slower than its MatMul one that was transposed before. The engine would make
+ * that a Gemm again, but not of a batch, even of one.
+ */
+function lowerInBatch(
+  { emit, value, integers, node }: Lowering<MatmulAttributes>,
+  [x, y]: readonly [string, string],
+  bias: string | undefined,
+): void {
+  const batch = value("MatMul", [value("Unsqueeze", [x, integers([0])]), y]);
+  const shape = integers((node.outputs[0] as Tensor).shape);
+  if (bias === undefined) emit("Reshape", [batch, shape], { allowzero: 1 });
+  else emit("Add", [value("Reshape", [batch, shape], { allowzero: 1 }), bias]);
+}
 
 const lastTwoSwapped = (rank: number): number[] =>
   Array.from({ length: rank }, (_, i) => (i === rank - 2 ? rank - 1 : i === rank - 1 ? rank - 2 : i));
@@ -79,7 +100,10 @@ function unwrap(x: Tensor, transposed: boolean): [Tensor, boolean] {
 function product(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean, bias?: Tensor): Tensor {
   const [x, ta] = unwrap(a, transposeA);
   const [y, tb] = unwrap(b, transposeB);
-  return makeMatmul(bias ? [x, y, bias] : [x, y], { transposeA: ta, transposeB: tb });
+  const make = (operands: readonly Tensor[]) => makeMatmul(operands, { transposeA: ta, transposeB: tb });
+  if (bias && !isRounded([x, y])) return make([x, y, bias]);
+  const z = inPrecision([x, y], make);
+  return bias ? add(z, bias) : z;
 }
 
 /**

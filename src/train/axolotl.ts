@@ -40,7 +40,7 @@ const renamed =
 /** A precision: `auto` and `false` leave float32, `true` cannot be had. */
 const precision: Rule = (value) => {
   if (value === "auto") return { notice: "training is in float32" };
-  return isOff(value) ? {} : { refused: "training is in float32; write auto or false" };
+  return isOff(value) ? {} : { refused: "training is in float32, or with fp16: true in float16; write auto or false" };
 };
 
 /** save_strategy and eval_strategy: steps, epoch, no. */
@@ -123,7 +123,7 @@ const rules: Readonly<Record<string, Rule>> = {
   ...each("eval_strategy evaluation_strategy", strategy("eval_steps", "evals_per_epoch")),
 
   // precision
-  ...each("bf16 fp16 bfloat16 float16 fp8", precision),
+  ...each("bf16 bfloat16 float16 fp8", precision),
   float32: () => ({}),
   // It allows less precision, and does not ask for it.
   tf32: ignored("training is in float32"),

@@ -154,6 +154,7 @@ export const schema = z
     logging_dir: name.optional().meta(about("writes them below this folder instead, one folder per run", "logs")),
 
     on_non_finite: z.enum(["stop", "skip"]).default("stop").meta(about("what a loss that is not finite does")),
+    fp16: z.boolean().default(false).meta(about("products in float16, weights and the rest in float32: for webgpu")),
     backend: z.enum(["cpu", "webgpu", "wasm"]).optional().meta(about("the engine; without it the best one", "cpu")),
     threads: count.optional().meta(about("of the engine; without it the machine's cores", 2)),
   })

@@ -6,8 +6,9 @@
 import { type AnyModule, planTraining } from "../nn/index.js";
 import { clipByGlobalNorm, globalNorm, type Optimizer } from "../optim/index.js";
 import { type CompileOptions, compile, getBackend, type Program } from "../runtime/index.js";
-import { fail, grad, NDArray, type Tensor, training, Variable } from "../tensor/index.js";
+import { autocast, fail, grad, NDArray, type Tensor, training, Variable } from "../tensor/index.js";
 import type { TrainEvent } from "./events.js";
+import { LossScale } from "./loss-scale.js";
 import { firstNonFinite } from "./non-finite.js";
 import { holdCheckpoints, restore, type Saved, save } from "./resume.js";
 import { type Schedule, schedule } from "./schedule.js";
@@ -51,6 +52,11 @@ export interface FitOptions {
   /** Asks for an end after the running step; everything is saved. */
   readonly signal?: AbortSignal;
   readonly seed?: number;
+  /**
+   * float16: matrix products and convolutions in half precision (see `autocast`), with a scale for the loss that adapts; weights,
+   * moments and all else stay float32 (default float32).
+   */
+  readonly precision?: "float32" | "float16";
   /** Samples or tokens of one update, for the rate (default: elements of the first input). */
   readonly tokensPerStep?: number;
   /** Share of the machine's rate: floating-point operations of one update, and per second of a matrix product. */
@@ -68,6 +74,8 @@ export interface Trainer {
   readonly parameters: readonly Variable[];
   readonly optimizer: Optimizer;
   readonly learningRate: Variable;
+  /** Where products are in float16. */
+  readonly lossScale: LossScale | undefined;
   readonly update: Program<Inputs, StepResults>;
   /** Adds a batch's gradient to the accumulators. */
   readonly gather: Program<Inputs, { loss: Tensor }> | undefined;
@@ -127,17 +135,11 @@ async function* train(options: FitOptions): AsyncGenerator<TrainEvent> {
         const { loss, norm, rate } = await runStep(trainer, batches, step);
         batch += accumulation;
         if (!Number.isFinite(loss + norm)) {
-          const place = await placeOf(options, batches);
-          const message = `the loss of step ${step + 1} is not finite (loss ${loss}, gradient norm ${norm}): it arose at ${place}`;
-          if (options.onNonFinite !== "skip")
-            fail(
-              "numeric",
-              `fit: ${message}; lower the learning rate, clip gradients, or skip such batches with onNonFinite: "skip"`,
-            );
           // The step was not committed, so what was gathered for it is still there.
           for (const sum of trainer.sums) sum.set(NDArray.zeros(sum.shape, sum.dtype));
+          const message = await passedOver(trainer, batches, { step, loss, norm });
           yield { kind: "warning", step, message: `${message}; the batch is passed over` };
-        }
+        } else trainer.lossScale?.succeeded();
         step++;
         const seconds = (performance.now() - begun) / 1000;
         yield {
@@ -172,7 +174,9 @@ async function* train(options: FitOptions): AsyncGenerator<TrainEvent> {
 }
 
 function makeTrainer(options: FitOptions): Trainer {
-  const { model, loss: lossOf, steps, accumulation = 1, clip, seed = 0, backend, threads } = options;
+  const { model, steps, accumulation = 1, clip, seed = 0, backend, threads, precision } = options;
+  const lossOf = lossIn(options);
+  const lossScale = precision === "float16" ? new LossScale() : undefined;
   const parameters = model.parameters();
   if (parameters.length === 0) fail("argument", "fit: the model has no trainable parameters; is all of it frozen?");
   const learningRate = new Variable(NDArray.zeros([]), { name: "learning rate", trainable: false });
@@ -188,7 +192,7 @@ function makeTrainer(options: FitOptions): Trainer {
   const program: CompileOptions = { seed, ...(backend && { backend }), ...(threads !== undefined && { threads }) };
   const gradientsOf = (inputs: Inputs) => {
     const loss = training(() => lossOf(inputs));
-    return { loss, gradients: grad(loss, parameters) };
+    return { loss, gradients: lossScale ? lossScale.gradients(loss, parameters) : grad(loss, parameters) };
   };
   const update = compile<Inputs, StepResults>(
     (inputs) => {
@@ -216,16 +220,47 @@ function makeTrainer(options: FitOptions): Trainer {
         }, program)
       : undefined;
   const evaluate = compile<Inputs, { loss: Tensor }>((inputs) => ({ loss: lossOf(inputs) }), program);
-  return { options, parameters, optimizer, learningRate, update, gather, sums: [...sums, lossSum], evaluate };
+  return {
+    options,
+    parameters,
+    optimizer,
+    learningRate,
+    lossScale,
+    update,
+    gather,
+    sums: [...sums, lossSum],
+    evaluate,
+  };
+}
+
+/** Why an update was left out; throws where it must not be. */
+async function passedOver(
+  { options, lossScale }: Trainer,
+  batches: readonly Batch[],
+  { step, loss, norm }: { readonly step: number; readonly loss: number; readonly norm: number },
+): Promise<string> {
+  if (Number.isFinite(loss) && lossScale?.overflowed())
+    return `gradients of step ${step + 1} overflowed in float16: the loss is multiplied by ${lossScale.value} from now on`;
+  const place = await placeOf(options, batches);
+  const message = `the loss of step ${step + 1} is not finite (loss ${loss}, gradient norm ${norm}): it arose at ${place}`;
+  if (options.onNonFinite === "skip") return message;
+  return fail(
+    "numeric",
+    `fit: ${message}; lower the learning rate, clip gradients, or skip such batches with onNonFinite: "skip"`,
+  );
 }
 
 async function placeOf(options: FitOptions, batches: readonly Batch[]): Promise<string> {
   for (const batch of batches) {
-    const place = await firstNonFinite(options.model, options.loss, batch, options);
+    const place = await firstNonFinite(options.model, lossIn(options), batch, options);
     if (place !== undefined) return place;
   }
   return "the gradient's norm";
 }
+
+/** The loss in the precision that is asked for. */
+const lossIn = ({ loss, precision }: FitOptions): FitOptions["loss"] =>
+  precision === "float16" ? (inputs) => autocast("float16", () => loss(inputs)) : loss;
 
 async function take(iterator: AsyncIterator<Batch>, count: number, position: number): Promise<Batch[]> {
   const batches: Batch[] = [];
@@ -275,7 +310,7 @@ function speed({ tokensPerStep, flops }: FitOptions, batches: readonly Batch[], 
 }
 
 /** What a run must have in common with the one it goes on from, to give the same bits. */
-async function environment({ backend, threads }: FitOptions): Promise<Record<string, unknown>> {
+async function environment({ backend, threads, precision }: FitOptions): Promise<Record<string, unknown>> {
   const { name, description } = await getBackend(backend, threads === undefined ? {} : { threads });
-  return { backend: name, ...description };
+  return { backend: name, ...description, precision: precision ?? "float32" };
 }

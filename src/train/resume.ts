@@ -4,6 +4,7 @@ import { failFile } from "../data/disk.js";
 import { fail, formatShape, type NDArray, sameShape, type Variable } from "../tensor/index.js";
 import { latestCheckpoint, loadCheckpoint, saveCheckpoint } from "./checkpoint.js";
 import type { FitOptions, Trainer } from "./fit.js";
+import type { SavedScale } from "./loss-scale.js";
 import { lockRun } from "./run-lock.js";
 
 export interface Saved {
@@ -31,7 +32,7 @@ export async function holdCheckpoints(folder: string): Promise<() => Promise<voi
 
 /** Writes a checkpoint; gives its folder. */
 export async function save(
-  { options, optimizer, update, gather }: Trainer,
+  { options, optimizer, update, gather, lossScale }: Trainer,
   folder: string,
   { step, batch }: Saved,
   environment: Record<string, unknown>,
@@ -47,6 +48,7 @@ export async function save(
         batch,
         randomPositions: { update: update.step, gather: gather?.step ?? 0 },
         seed: options.seed ?? 0,
+        ...(lossScale && { lossScale: lossScale.saved }),
         environment,
         notes: options.notes ?? {},
       },
@@ -71,16 +73,20 @@ export async function restore(
   const {
     batch,
     randomPositions,
-    environment: before,
+    environment: recorded,
     seed,
+    lossScale,
   } = state as {
     batch: number;
     randomPositions: { update: number; gather: number };
     environment: Record<string, unknown>;
     seed: number;
+    lossScale?: SavedScale;
   };
   update.step = randomPositions.update;
   if (gather) gather.step = randomPositions.gather;
+  if (lossScale) trainer.lossScale?.restore(lossScale);
+  const before: Record<string, unknown> = { precision: "float32", ...recorded };
   const changed = Object.keys(environment).filter((key) => environment[key] !== before[key]);
   if (changed.length > 0)
     warn(

@@ -114,8 +114,7 @@ describe("refused:", () => {
     ["deepspeed: zero1.json", "deepspeed: training runs on one device"],
     ["fsdp: [full_shard]", "fsdp: training runs on one device"],
     ["tensor_parallel_size: 2", "tensor_parallel_size: training runs on one device"],
-    ["bf16: true", "bf16: training is in float32; write auto or false"],
-    ["fp16: true", "fp16: training is in float32"],
+    ["bf16: true", "bf16: training is in float32, or with fp16: true in float16; write auto or false"],
     ["optimizer: adamw_bnb_8bit", '"adamw_bnb_8bit" keeps its state in a few bits; write adamw'],
     ["optimizer: lion_8bit", "write lion"],
     ["lr_scheduler: warmup_stable_decay", "write wsd, with decay_steps"],
@@ -128,7 +127,7 @@ describe("refused:", () => {
     ["save_strategy: best", "save_strategy: expected steps, epoch or no"],
     ["save_strategy: epoch\nsaves_per_epoch: 2", "saves_per_epoch is given twice, as 1 and as 2"],
     ["early_stopping_patience: 3", "early_stopping_patience: "],
-    ["fp16: true\nrl: kto", "axolotl.yaml asks for what is not here:\n  fp16: training is in float32"],
+    ["bf16: true\nrl: kto", "axolotl.yaml asks for what is not here:\n  bf16: training is in float32"],
   ])("%s", (yaml, message) => {
     expect(refusal(yaml)).toContain(message);
   });
