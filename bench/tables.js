@@ -170,7 +170,7 @@ function decodeTables({ size, types, memory, peak, peers }) {
       " float16 is left out: the engine has no float16 products on the CPU." +
       (peak ? ` Loading a checkpoint takes ${(peak.loaded / peak.weights).toFixed(2)} times its weights.` : ""),
   ];
-  const names = Object.entries(peers).map(([name, { version }]) => nameOf({ name, version }));
+  const names = Object.entries(peers).map(([name, { version, label }]) => nameOf({ name, version, label }));
   const title = `decoding, ${size.layers} layers of ${size.width}`;
   return [{ columns: [title, "layerwise", ...names, "what memory allows"], rows, notes }];
 }

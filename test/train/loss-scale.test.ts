@@ -7,7 +7,7 @@ import { text } from "../../src/data/text.js";
 import { gpt } from "../../src/models/index.js";
 import { adamW } from "../../src/optim/index.js";
 import { crossEntropy, type Tensor } from "../../src/tensor/index.js";
-import { type FitOptions, fit } from "../../src/train/fit.js";
+import { type FitOptions, fit as train } from "../../src/train/fit.js";
 import { LossScale } from "../../src/train/loss-scale.js";
 
 const data = await text.from("a stitch in time saves nine; ".repeat(80), { tokens: "bytes", context: 16 });
@@ -34,7 +34,7 @@ function options(more: Partial<FitOptions> = {}, factor = 1): FitOptions {
 
 async function run(given: FitOptions): Promise<{ losses: number[]; warnings: string[] }> {
   const [losses, warnings]: [number[], string[]] = [[], []];
-  for await (const event of fit(given)) {
+  for await (const event of train(given)) {
     if (event.kind === "step") losses.push(event.loss);
     if (event.kind === "warning") warnings.push(event.message);
   }
