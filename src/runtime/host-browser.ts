@@ -38,11 +38,15 @@ function usable(threads: number): number {
   return 1;
 }
 
+/** Where WebAssembly can wait for promises itself, the engine needs no code for it: 17 MB instead of 27, and kernels start sooner. */
+const webgpuEngine = () =>
+  "Suspending" in WebAssembly ? import("onnxruntime-web/jspi") : import("onnxruntime-web/webgpu");
+
 async function webgpuBackend(): Promise<Backend> {
   const { gpu } = (globalThis.navigator ?? {}) as { readonly gpu?: GPU };
   const adapter = await gpu?.requestAdapter();
   if (!adapter) return fail("backend", 'backend "webgpu": this browser offers no WebGPU adapter; use "wasm"');
-  const ort = (await import("onnxruntime-web/webgpu")) as WebModule;
+  const ort = (await webgpuEngine()) as WebModule;
   prepareWeb(ort, 1);
   const device = await nextDevice(adapter);
   const loss = deviceLoss(async () => device ?? ((await ort.env.webgpu.device) as GPUDevice | undefined));

@@ -37,6 +37,23 @@ const firstProgram = `(async () => {
   return { name: backend.name, threads: backend.description.threads, y: y.toNumbers(), isolated: crossOriginIsolated };
 })()`;
 
+const onWebgpu = `(async () => {
+  const { y } = await library.compile(({ x }) => ({ y: x.mul(2) }), { backend: "webgpu" })({ x: [1, 2] });
+  const files = performance.getEntriesByType("resource").map(({ name }) => name.split("/").at(-1));
+  return { y: y.toNumbers(), files: files.filter((name) => name.endsWith(".wasm")) };
+})()`;
+
+describe("webgpu in Chromium", () => {
+  it.for([
+    ["with promises in WebAssembly", "jspi", ""],
+    ["without", "asyncify", "delete WebAssembly.Suspending;"],
+  ] as const)("runs the engine made for a browser %s", async ([, engine, before], { skip }) => {
+    if (!chromium) skip(missing);
+    const got = await withPage(script, { webgpu: true }, (page) => page.evaluate(`${before}${onWebgpu}`));
+    expect(got).toEqual({ y: [2, 4], files: [`ort-wasm-simd-threaded.${engine}.wasm`] });
+  });
+});
+
 describe("a page without options", () => {
   it("runs WebAssembly on several threads where it is cross-origin isolated", async ({ skip }) => {
     if (!chromium) skip(missing);
