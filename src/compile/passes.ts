@@ -21,19 +21,23 @@ export function optimize(outputs: readonly Tensor[]): Tensor[] {
   const replaced = new Map<Tensor, Tensor>();
   const known = new Map<string, Node>();
   const current = (x: Tensor): Tensor => replaced.get(x) ?? x;
+  /** The node, or the equal one met before. */
+  const first = (node: Node): Node => {
+    const key = signature(node);
+    const twin = key === undefined ? undefined : known.get(key);
+    if (key !== undefined && !twin) known.set(key, node);
+    return twin ?? node;
+  };
   for (const node of reachable(outputs)) {
     const inputs = node.inputs.map(current);
     const same = inputs.every((x, i) => x === node.inputs[i]);
     const rebuilt = same ? node : (makeNode(node.operation, inputs, node.attributes, node.path)[0] as Tensor).node;
     const simpler = simplify(rebuilt);
     if (simpler) {
-      replaced.set(node.outputs[0] as Tensor, simpler);
+      replaced.set(node.outputs[0] as Tensor, first(simpler.node).outputs[simpler.index] as Tensor);
       continue;
     }
-    const key = signature(rebuilt);
-    const twin = key === undefined ? undefined : known.get(key);
-    if (key !== undefined && !twin) known.set(key, rebuilt);
-    const result = twin ?? rebuilt;
+    const result = first(rebuilt);
     if (result !== node)
       for (const [i, output] of node.outputs.entries()) replaced.set(output, result.outputs[i] as Tensor);
   }
