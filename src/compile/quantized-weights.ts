@@ -73,28 +73,91 @@ function asHalf(graph: GraphProto, weights: ReadonlyMap<string, NDArray>): Rewri
   return { graph: { ...graph, node: [...casts, ...graph.node] }, weights: halves };
 }
 
+/** A product with a weight matrix, as lowered: x Wᵀ (+ bias). */
+interface LinearMap {
+  readonly node: NodeProto;
+  readonly x: string;
+  readonly name: string;
+  readonly weight: NDArray;
+  readonly bias: string | undefined;
+}
+
+function linearMap(node: NodeProto, weights: ReadonlyMap<string, NDArray>): LinearMap | undefined {
+  const [x = "", name = "", bias] = node.input;
+  const weight = weights.get(name);
+  if (node.opType !== "Gemm" || weight?.shape.length !== 2 || !isTransposedB(node)) return undefined;
+  return { node, x, name, weight, bias };
+}
+
+/**
+ * Maps of one input (queries, keys and values; gate and up) become one product: for a single token starting one takes as long as
+ * reading a small matrix.
+ */
 function asIntegers(graph: GraphProto, weights: ReadonlyMap<string, NDArray>, bits: WeightBits): Rewritten {
-  const made = new Map<string, TensorProto[]>();
+  const groups = new Map<string, LinearMap[]>();
+  for (const node of graph.node) {
+    const map = linearMap(node, weights);
+    if (map) groups.set(map.x, [...(groups.get(map.x) ?? []), map]);
+  }
+  const initializers = new Map<string, TensorProto>();
   const node = graph.node.flatMap((product): NodeProto[] => {
-    const [x = "", name = "", bias] = product.input;
-    const weight = weights.get(name);
-    const isLinear = product.opType === "Gemm" && weight?.shape.length === 2 && isTransposedB(product);
-    if (!isLinear || !weight) return [product];
-    const [rows, columns] = weight.shape as [number, number];
-    if (!made.has(name)) {
-      const { packed, scales } = quantizeBlocks(weight, bits);
-      made.set(name, [encodeTensor(`${name}.packed`, packed), encodeTensor(`${name}.scales`, scales)]);
-    }
-    const attributes = { K: columns, N: rows, bits, block_size: block, accuracy_level: 4 };
-    const output = bias ? `${product.name}~product` : (product.output[0] as string);
-    const inputs = [x, `${name}.packed`, `${name}.scales`];
-    const quantized = encodeNode(product.name, "MatMulNBits", inputs, [output], attributes, "com.microsoft");
-    if (!bias) return [quantized];
-    return [quantized, encodeNode(`${product.name}/bias`, "Add", [output, bias], product.output)];
+    const group = groups.get(product.input[0] ?? "");
+    if (!group?.some((map) => map.node === product)) return [product];
+    return product === group[0]?.node ? quantizedProduct(group, bits, initializers) : [];
   });
   const used = new Set(node.flatMap(({ input }) => input));
   const rest = Array.from(weights, ([name, value]) => (used.has(name) ? [encodeTensor(name, value)] : [])).flat();
-  return { graph: { ...graph, node }, weights: [...made.values()].flat().concat(rest) };
+  return { graph: { ...graph, node }, weights: [...initializers.values(), ...rest] };
+}
+
+/** The outputs of all maps of a group, and what they are made of. */
+function quantizedProduct(
+  group: readonly LinearMap[],
+  bits: WeightBits,
+  initializers: Map<string, TensorProto>,
+): NodeProto[] {
+  const [{ x, node, weight }] = group as [LinearMap];
+  const title = group.map(({ name }) => name).join("+");
+  const rows = group.map((map) => rowsOf(map.weight));
+  if (!initializers.has(`${title}.packed`)) {
+    const { packed, scales } = quantizeBlocks(stacked(group.map((map) => map.weight)), bits);
+    initializers.set(`${title}.packed`, encodeTensor(`${title}.packed`, packed));
+    initializers.set(`${title}.scales`, encodeTensor(`${title}.scales`, scales));
+  }
+  const attributes = { K: columnsOf(weight), N: sum(rows), bits, block_size: block, accuracy_level: 4 };
+  const inputs = [x, `${title}.packed`, `${title}.scales`];
+  const product = (output: string) =>
+    encodeNode(node.name, "MatMulNBits", inputs, [output], attributes, "com.microsoft");
+  const plain = group.map((map) => (map.bias ? `${map.node.name}~product` : (map.node.output[0] as string)));
+  const biases = group.flatMap(({ node: own, bias }, i) =>
+    bias ? [encodeNode(`${own.name}/bias`, "Add", [plain[i] as string, bias], own.output)] : [],
+  );
+  if (group.length === 1) return [product(plain[0] as string), ...biases];
+  const lengths = `${title}.rows`;
+  initializers.set(lengths, encodeTensor(lengths, NDArray.from(rows, "int64")));
+  const joined = `${node.name}~joined`;
+  return [
+    product(joined),
+    encodeNode(`${node.name}/split`, "Split", [joined, lengths], plain, { axis: -1 }),
+    ...biases,
+  ];
+}
+
+const rowsOf = ({ shape }: NDArray): number => shape[0] as number;
+const columnsOf = ({ shape }: NDArray): number => shape[1] as number;
+const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
+
+function stacked(weights: readonly NDArray[]): NDArray {
+  const [first] = weights as [NDArray];
+  if (weights.length === 1) return first;
+  const rows = sum(weights.map(rowsOf));
+  const data = new Float32Array(rows * columnsOf(first));
+  let at = 0;
+  for (const weight of weights) {
+    data.set(weight.data as Float32Array, at);
+    at += weight.size;
+  }
+  return new NDArray(data, [rows, columnsOf(first)], "float32");
 }
 
 const isTransposedB = ({ attribute }: NodeProto): boolean => {

@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
@@ -59,7 +59,8 @@ describe("layerwise verify", () => {
     await exportFolder(goldenPath("checkpoints/llama"), exported, { dtypes: ["fp32", "q8"], maxInlineBytes: 0 });
     expect((await run("verify", exported)).match(/right: off by/g)).toHaveLength(2);
     expect(process.exitCode).toBeUndefined();
-    cpSync(join(exported, "onnx/model_quantized.onnx_data"), join(exported, "onnx/model.onnx_data"));
+    const data = join(exported, "onnx/model.onnx_data");
+    writeFileSync(data, readFileSync(data).reverse());
     expect(await run("verify", join(exported, "onnx/model.onnx"))).toContain("changed after the export");
     expect(process.exitCode).toBe(1);
     process.exitCode = undefined;
