@@ -13,6 +13,9 @@ export const gptSizes = {
 export const titleOf = ({ layers, width, context, batch }) =>
   `${layers} layers of ${width}, ${batch} × ${context} tokens`;
 
+/** The size as bench/peers/pytorch-gpt.py takes it. */
+export const sizeArguments = ({ layers, width, heads }) => ["--layers", layers, "--width", width, "--heads", heads];
+
 /** Token numbers, the same for all sides. */
 export function gptTokens({ batch, context, vocabulary }) {
   const tokens = Int32Array.from({ length: batch * context }, (_, i) => (i * 7919) % vocabulary);
@@ -30,13 +33,10 @@ export function gptStep(layerwise, size, options = {}, precision = "float32") {
   const optimizer = optim.adamW(model.parameters(), { learningRate: 1e-3 });
   const program = compile(({ tokens, targets }) => {
     const forward = () => nn.crossEntropy(model.apply(tokens), targets);
-    if (precision === "float32") {
-      const loss = forward();
-      optimizer.update(grad(loss, model.parameters()));
-      return { loss };
-    }
-    const loss = autocast(precision, forward);
-    optimizer.update(grad(loss.mul(lossScale), model.parameters()).map((g) => g.mul(1 / lossScale)));
+    const isHalf = precision === "float16";
+    const loss = isHalf ? autocast("float16", forward) : forward();
+    const scale = isHalf ? lossScale : 1; // the compiler leaves out what is multiplied by 1
+    optimizer.update(grad(loss.mul(scale), model.parameters()).map((g) => g.mul(1 / scale)));
     return { loss };
   }, options);
   const ids = gptTokens(size);

@@ -3,7 +3,7 @@
  * installed. Only with LAYERWISE_GPU: without a GPU WebGPU is software here, which bench/browser.js measures.
  */
 import { join } from "node:path";
-import { gptSizes, titleOf } from "./gpt.js";
+import { gptSizes, sizeArguments, titleOf } from "./gpt.js";
 import { pytorch, runFile } from "./peers.js";
 import { guarded, inTurns, median, ratio, summary } from "./statistics.js";
 
@@ -15,10 +15,8 @@ const ours = (size, precision, steps) => () =>
   );
 
 const theirs = (size, precision, steps) => () => {
-  const { layers, width, heads } = size;
-  const shape = ["--layers", layers, "--width", width, "--heads", heads];
-  const args = ["--device", "cuda", "--steps", steps, ...shape, ...(precision === "float16" ? ["--half"] : [])];
-  return median(pytorch().variants[0].run("pytorch-gpt.py", args).stepMilliseconds);
+  const plan = ["--device", "cuda", "--steps", steps, ...(precision === "float16" ? ["--half"] : [])];
+  return median(pytorch().variants[0].run("pytorch-gpt.py", [...plan, ...sizeArguments(size)]).stepMilliseconds);
 };
 
 async function measureSize(key, { turns, steps }) {

@@ -3,7 +3,7 @@
  * and PyTorch's in turns.
  */
 import { join } from "node:path";
-import { gptSizes, titleOf } from "./gpt.js";
+import { gptSizes, sizeArguments, titleOf } from "./gpt.js";
 import { pytorch, runFile } from "./peers.js";
 import { inTurns, ratio, summary } from "./statistics.js";
 
@@ -11,9 +11,8 @@ const ours = (size, threads) =>
   runFile(join(import.meta.dirname, "step-process.js"), [JSON.stringify(size)], { LAYERWISE_THREADS: `${threads}` });
 
 const theirs = (torch, size, threads) => {
-  const { layers, width, heads } = size;
-  const shape = ["--layers", layers, "--width", width, "--heads", heads];
-  return torch.variants[0].run("pytorch-gpt.py", ["--warm-up", 1, "--steps", 2, "--threads", threads, ...shape]);
+  const plan = ["--warm-up", 1, "--steps", 2, "--threads", threads];
+  return torch.variants[0].run("pytorch-gpt.py", [...plan, ...sizeArguments(size)]);
 };
 
 async function measureSize(key, { turns, threads }) {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import * as layerwise from "../dist/index.js";
 import { coresIn } from "../dist/runtime/cores.js";
 import { matmulRate } from "../dist/train/matmul-rate.js";
-import { gptSizes, gptStep, titleOf } from "./gpt.js";
+import { gptSizes, gptStep, sizeArguments, titleOf } from "./gpt.js";
 import { packaged, pytorch, runNode } from "./peers.js";
 import { clocksNow, cpuinfoText, siliconPeak } from "./silicon.js";
 import { guarded, inTurns, median, ratio, summary, timed } from "./statistics.js";
@@ -34,8 +34,6 @@ function ourSide(size, steps) {
   const own = gptStep(layerwise, size);
   return { ...own, run: async () => median(await timed(own.step, steps, 2)) };
 }
-
-const sizeArguments = ({ layers, width, heads }) => ["--layers", layers, "--width", width, "--heads", heads];
 
 /** `{ name, version, label?, against, run }` or `{ name, problem }` of each; `run` gives milliseconds a step. */
 function peerSides(size, { steps, threads }) {

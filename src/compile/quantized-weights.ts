@@ -94,16 +94,20 @@ function linearMap(node: NodeProto, weights: ReadonlyMap<string, NDArray>): Line
  * reading a small matrix.
  */
 function asIntegers(graph: GraphProto, weights: ReadonlyMap<string, NDArray>, bits: WeightBits): Rewritten {
+  const maps = new Map<NodeProto, LinearMap>();
   const groups = new Map<string, LinearMap[]>();
   for (const node of graph.node) {
     const map = linearMap(node, weights);
-    if (map) groups.set(map.x, [...(groups.get(map.x) ?? []), map]);
+    if (!map) continue;
+    maps.set(node, map);
+    groups.set(map.x, [...(groups.get(map.x) ?? []), map]);
   }
   const initializers = new Map<string, TensorProto>();
   const node = graph.node.flatMap((product): NodeProto[] => {
-    const group = groups.get(product.input[0] ?? "");
-    if (!group?.some((map) => map.node === product)) return [product];
-    return product === group[0]?.node ? quantizedProduct(group, bits, initializers) : [];
+    const map = maps.get(product);
+    if (!map) return [product];
+    const group = groups.get(map.x) as LinearMap[];
+    return map === group[0] ? quantizedProduct(group, bits, initializers) : [];
   });
   const used = new Set(node.flatMap(({ input }) => input));
   const rest = Array.from(weights, ([name, value]) => (used.has(name) ? [encodeTensor(name, value)] : [])).flat();

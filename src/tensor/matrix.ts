@@ -54,13 +54,14 @@ const makeMatmul = defineSingle<MatmulAttributes>({
     const { emit, value, inputs, node, target, attributes } = lowering;
     const { transposeA, transposeB } = attributes;
     const [a, b] = node.inputs as [Tensor, Tensor];
-    if (isProduct(a, b) && target !== "webgpu")
+    const areMatrices = isProduct(a, b);
+    if (areMatrices && target !== "webgpu")
       return emit("Gemm", inputs, { transA: Number(transposeA), transB: Number(transposeB) });
     const [x, y, bias] = inputs as [string, string, string | undefined];
     const flipped = (name: string, tensor: Tensor, flag: boolean) =>
       flag ? value("Transpose", [name], { perm: lastTwoSwapped(tensor.rank) }) : name;
     const operands = [flipped(x, a, transposeA), flipped(y, b, transposeB)] as const;
-    if (isProduct(a, b)) lowerInBatch(lowering, operands, bias);
+    if (areMatrices) lowerInBatch(lowering, operands, bias);
     else if (bias === undefined) emit("MatMul", operands);
     else emit("Add", [value("MatMul", operands), bias]);
   },
