@@ -17,6 +17,16 @@ export const summary = (values) => ({
 /** How many times as long (or as much) as we: turn by turn, so that what slows both down cancels. */
 export const ratio = (theirs, ours) => summary(theirs.map((value, turn) => value / ours[turn]));
 
+/**
+ * Of one side in several settings, `turns` of a value for each, the values of the setting whose median is best. The best one of every
+ * turn would be partly luck, which a side with a single setting does not have.
+ */
+export function bestSetting(turns, better) {
+  const settings = turns[0].map((_, i) => turns.map((values) => values[i]));
+  const medians = settings.map(median);
+  return settings[medians.indexOf(better(...medians))];
+}
+
 /** Milliseconds of each of `count` calls after those that warm up. */
 export async function timed(call, count, warmUp = 0) {
   const times = [];

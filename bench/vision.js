@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { compile, grad, NDArray, nn, normalArray, optim, training } from "../dist/index.js";
 import { noChromium, openPages, ours, pagesInTurns } from "./pages.js";
 import { packaged, pytorch, runNode } from "./peers.js";
-import { inTurns, median, ratio, summary, timed } from "./statistics.js";
+import { bestSetting, inTurns, median, ratio, summary, timed } from "./statistics.js";
 
 const tasks = JSON.stringify(join(import.meta.dirname, "peers/tfjs-vision.js"));
 const stages = (planes, blocks) => planes.map((n, s) => ({ planes: n, blocks, stride: s === 0 ? 1 : 2 }));
@@ -143,22 +143,27 @@ const ourSide = (name, batch) => async () => {
 /** How threads of OpenMP wait: asleep (PyTorch's matrix products like that) or spinning (its convolutions do). */
 const waits = ["PASSIVE", undefined];
 
-/** PyTorch at its best for each network: with each kind of BLAS kernels, and each way to wait. */
-function fastest({ variants }, names, args) {
-  const runs = variants.flatMap(({ run }) =>
+/** PyTorch's times by network, in each of its settings: with each kind of BLAS kernels, and each way to wait. */
+const inAllSettings = ({ variants }, args) =>
+  variants.flatMap(({ run }) =>
     waits.map((OMP_WAIT_POLICY) => run("pytorch-vision.py", args, { OMP_WAIT_POLICY }).stepMilliseconds),
   );
-  return Object.fromEntries(names.map((name) => [name, Math.min(...runs.map((times) => median(times[name])))]));
-}
 
-/** Our steps at both batches and PyTorch's and TensorFlow.js's, each the median of a turn. */
+/** Of one network, turn by turn, in the setting that is fastest for it. */
+const fastest = (turns, name) =>
+  bestSetting(
+    turns.map((settings) => settings.map((times) => median(times[name]))),
+    Math.min,
+  );
+
+/** Our steps at both batches, PyTorch's and TensorFlow.js's, turn by turn. */
 async function trainingTurns({ turns, threads, quick }, torch, tf) {
   const names = quick ? ["graph"] : Object.keys(sizes);
   const chosen = JSON.stringify(Object.fromEntries(names.map((name) => [name, sizes[name]])));
   const sides = {};
   const backends = {};
   for (const name of names) sides[name] = ourSide(name, "batch");
-  if (!torch.problem) sides.pytorch = () => fastest(torch, names, [chosen, "--steps", 5, "--threads", threads]);
+  if (!torch.problem) sides.pytorch = () => inAllSettings(torch, [chosen, "--steps", 5, "--threads", threads]);
   for (const name of tf.problem ? [] : names) {
     sides[`small ${name}`] = ourSide(name, "small");
     sides[`tfjs ${name}`] = () => {
@@ -174,7 +179,7 @@ export async function visionBench(options) {
   const [{ variants, ...torch }, tf] = [pytorch(), packaged("tfjs")];
   const { names, backends, values } = await trainingTurns(options, pytorch(), tf);
   const steps = names.map((name) => {
-    const theirs = values.pytorch?.map((best) => best[name]);
+    const theirs = values.pytorch && fastest(values.pytorch, name);
     return {
       title: sizes[name].title,
       step: summary(values[name]),

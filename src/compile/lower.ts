@@ -16,7 +16,7 @@ import {
   type Tensor,
   type Variable,
 } from "../tensor/index.js";
-import { constantKey, isLeaf } from "./graph.js";
+import { constantKey, describe, isLeaf } from "./graph.js";
 import { encodeGraph, encodeNode, encodeTensor, encodeValueInfo, onnxType } from "./onnx/encode.js";
 import { type ModelProto, ModelProtoSchema, type NodeProto, type TensorProto } from "./onnx/onnx_pb.js";
 import { operatorOf } from "./operators.js";
@@ -77,7 +77,9 @@ class GraphBuilder {
   /** The values that are there in blocks of channels: alone, or beside those of #values. */
   readonly #blocked = new Map<Tensor, string>();
   readonly #names: Set<string>;
-  readonly #constants = new Map<string, string>();
+  readonly #constants = new Map<string | NDArray, string>();
+  /** What has been computed, by what computes it. */
+  readonly #computed = new Map<string, readonly string[]>();
 
   constructor(
     readonly target: Target,
@@ -89,7 +91,15 @@ class GraphBuilder {
 
   add(node: Node): void {
     if (isLeaf(node)) this.#leaf(node);
-    else this.#lower(node);
+    else this.#lower(node, node);
+  }
+
+  /** Nodes that a lowering made, after what they need; they count as parts of `whole`. */
+  #addParts(node: Node, whole: Node): void {
+    if (node.outputs.some((output) => this.#values.has(output) || this.#blocked.has(output))) return;
+    for (const { node: before } of node.inputs) this.#addParts(before, whole);
+    if (isLeaf(node)) this.#leaf(node);
+    else this.#lower(node, whole);
   }
 
   /** Computed values are renamed to their output names; leaves and values asked for twice need a copy. */
@@ -162,8 +172,8 @@ class GraphBuilder {
     else this.random.push({ name, attributes: node.attributes as RandomAttributes });
   }
 
-  #lower(node: Node): void {
-    const base = this.#unique(`${node.path ? `${node.path}/` : ""}${node.operation.name}`);
+  #lower(node: Node, whole: Node): void {
+    const base = this.#unique(`${whole.path ? `${whole.path}/` : ""}${node.operation.name}`);
     const own = node.outputs.map((_, i) => (node.outputs.length === 1 ? base : `${base}:${i}`));
     let parts = 0;
     const push = (
@@ -173,21 +183,26 @@ class GraphBuilder {
       attributes?: OnnxAttributes,
       domain?: string,
     ) => {
+      const key = describe([domain, type, inputs, attributes, outputs.length]);
+      const known = this.#computed.get(key);
+      if (known) return known;
       const name = parts++ === 0 ? base : `${base}/${parts}`;
       checkListed(node, type, inputs.length, outputs.length, Object.keys(attributes ?? {}), domain);
-      this.origins.set(name, node);
+      this.origins.set(name, whole);
       this.nodes.push(encodeNode(name, type, inputs, outputs, attributes, domain));
+      this.#computed.set(key, outputs);
+      return outputs;
     };
     const values: Lowering["values"] = (count, type, inputs, attributes, domain) => {
       const outputs = Array.from({ length: count }, (_, i) =>
         this.#unique(`${base}~${type}${count > 1 ? `:${i}` : ""}`),
       );
-      push(type, inputs, outputs, attributes, domain);
-      return outputs;
+      return push(type, inputs, outputs, attributes, domain);
     };
     const value: Lowering["value"] = (type, inputs, attributes, domain) =>
       values(1, type, inputs, attributes, domain)[0] as string;
     const bound: (string | undefined)[] = [...own];
+    const bind = (...names: readonly string[]) => void bound.splice(0, names.length, ...names);
     const inBlocks = this.#runsInBlocks(node);
     const lowering: Lowering = {
       node,
@@ -203,16 +218,20 @@ class GraphBuilder {
         bound[i] = undefined;
         this.#blocked.set(node.outputs[i] as Tensor, value);
       },
-      emit: (type, inputs, attributes, domain) => push(type, inputs, own, attributes, domain),
+      emit: (type, inputs, attributes, domain) => bind(...push(type, inputs, own, attributes, domain)),
       value,
       values,
       isUsed: (i) => this.used.has(node.outputs[i] as Tensor),
-      bind: (...names) => bound.splice(0, names.length, ...names),
+      bind,
+      compose: (output) => {
+        this.#addParts(output.node, whole);
+        bind(this.#value(output));
+      },
       constant: (array) => this.#constant(array),
       integers: (numbers) => this.#constant(NDArray.from([...numbers], "int64")),
       scalar: (number, dtype) => this.#constant(NDArray.from(number, dtype)),
       cast: (name, to) => value("Cast", [name], { to: onnxType[to] }),
-      emitCast: (name, to) => push("Cast", [name], own, { to: onnxType[to] }),
+      emitCast: (name, to) => bind(...push("Cast", [name], own, { to: onnxType[to] })),
     };
     node.operation.lower(lowering);
     for (const [i, output] of node.outputs.entries()) {
@@ -221,14 +240,14 @@ class GraphBuilder {
     }
   }
 
-  /** Equal small constants are kept once. */
+  /** Equal small constants are kept once, and each array. */
   #constant(array: NDArray): string {
-    const key = constantKey(array);
-    const known = key === undefined ? undefined : this.#constants.get(key);
+    const key = constantKey(array) ?? array;
+    const known = this.#constants.get(key);
     if (known) return known;
     const name = this.#unique(`constant_${this.initializers.length}`);
     this.initializers.push(encodeTensor(name, array));
-    if (key !== undefined) this.#constants.set(key, name);
+    this.#constants.set(key, name);
     return name;
   }
 

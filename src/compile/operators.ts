@@ -60,6 +60,7 @@ const operators: ReadonlyMap<string, Operator> = new Map([
   ...define("Abs Atan Ceil Cos Erf Exp Floor Identity Log Neg Not Reciprocal Relu Round", [1, 1], same),
   ...define("Sigmoid Sign Sin Softplus Sqrt Tanh", [1, 1], same),
   ...define("Gelu", [1, 1], same, { approximate: "string" }),
+  ...define("HardSigmoid", [1, 1], same, { alpha: "float", beta: "float" }),
   ...define("Softmax LogSoftmax", [1, 1], alongAxis, { axis: "int" }),
   ...define("CumSum", [2, 2], same, { reverse: "int", exclusive: "int" }),
   ...define("IsNaN", [1, 1], ({ inputs: [x] }) => [{ ...(x as Known), dtype: "bool" }]),

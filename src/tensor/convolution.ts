@@ -1,5 +1,12 @@
 /** Convolutions over one or two spatial axes, channels first, and their transposes. Each is the other's gradient. */
 import { inPrecision } from "./autocast.js";
+import {
+  convolveColumns,
+  inputGradientOfColumns,
+  type Sliding,
+  suitsColumns,
+  weightGradientOfColumns,
+} from "./columns.js";
 import { fail } from "./errors.js";
 import { formatShape, type Shape } from "./shape.js";
 import { flip, reshape, slice, transpose } from "./shaping.js";
@@ -121,6 +128,12 @@ const makeConvolution = defineSingle<Geometry>({
   },
   gradient: ({ inputs, gradient, needs, attributes }) => {
     const [x, weight] = inputs as [Tensor, Tensor];
+    const sliding = inColumns(x, weight, gradient, attributes);
+    if (sliding)
+      return [
+        needs(0) ? inputGradientOfColumns(gradient, weight, sliding) : undefined,
+        needs(1) ? weightGradientOfColumns(x, gradient, weight, sliding) : undefined,
+      ];
     return [
       needs(0) ? inputGradient(gradient, x, weight, attributes) : undefined,
       needs(1) ? usedWeightGradient(x, gradient, weight, attributes) : undefined,
@@ -132,14 +145,16 @@ const makeConvolution = defineSingle<Geometry>({
   },
   lower: (lowering) => {
     const { emit, inputs, node, attributes } = lowering;
-    const [weight, y] = [node.inputs[1], node.outputs[0]] as [Tensor, Tensor];
+    const [x, weight, y] = [...node.inputs, ...node.outputs] as [Tensor, Tensor, Tensor];
     const block = lowering.channelBlock;
-    const few = y.size < fewPlaces * y.dim(1);
+    const sliding = block === undefined ? undefined : inColumns(x, weight, y, attributes);
+    if (sliding) return lowering.compose(convolveColumns(x, weight, sliding));
+    const few = hasFewPlaces(y);
     if (!few && fitsBlocks(weight, attributes, block)) return lowerBlocked(lowering, weight, block);
     if (!attributes.turned) return emit("Conv", inputs, onnxGeometry(attributes, weight));
     if (few) return lowerTurnedImage(lowering, weight);
-    const [x, w] = inputs as [string, string];
-    emit("Conv", [x, turnedWeight(lowering, w, weight)], onnxGeometry(attributes, weight));
+    const [image, w] = inputs as [string, string];
+    emit("Conv", [image, turnedWeight(lowering, w, weight)], onnxGeometry(attributes, weight));
   },
 });
 
@@ -175,6 +190,16 @@ const fromLast = (count: number): number[] => Array.from({ length: count }, (_, 
 
 /** With fewer places than this in all images, turning the weight takes longer than is won by it. */
 const fewPlaces = 1024;
+const hasFewPlaces = (y: Tensor): boolean => y.size < fewPlaces * y.dim(1);
+
+/** How windows lie, where the convolution x ∗ weight (with a result like y) is best done as products (see columns.ts). */
+function inColumns(x: Tensor, weight: Tensor, y: Tensor, geometry: Geometry): Sliding | undefined {
+  const { stride, before, dilation, groups, turned, unblocked } = geometry;
+  if (groups > 1 || turned || unblocked || !hasFewPlaces(y) || y.size === 0) return undefined;
+  const space = ({ shape }: Tensor) => shape.slice(2);
+  const sliding = { image: space(x), kernel: space(weight), windows: space(y), stride, before, dilation };
+  return suitsColumns(sliding, weight.dim(0)) ? sliding : undefined;
+}
 
 function fitsBlocks(
   weight: Tensor,
@@ -322,6 +347,14 @@ function weightGradient(x: Tensor, g: Tensor, shape: Shape, geometry: Geometry):
   const batch = x.dim(0);
   const spatial = kernel.map((_, i) => i);
   const last = spatial.length - 1;
+  if (stride.some((s) => s > 1) && kernel.every((k) => k === 1) && before.every((b) => b === 0)) {
+    // A kernel of one place sees every stride-th place alone.
+    const seen = spatial.reduce(
+      (y, i) => slice(y, { axis: i + 2, end: (g.dim(i + 2) - 1) * at(stride, i) + 1, step: at(stride, i) }),
+      x,
+    );
+    return weightGradient(seen, g, shape, { ...geometry, stride: kernel });
+  }
   // What the kernel sees of each axis, from its first place to its last; before that zeros, behind it zeros or nothing.
   const seen = spatial.map(
     (i) => (g.dim(i + 2) - 1) * at(stride, i) + extent(at(kernel, i), at(dilation, i)) - at(before, i),

@@ -7,7 +7,7 @@ import { gather, indexAdd } from "./indexing.js";
 import { matmul } from "./matrix.js";
 import { NDArray } from "./ndarray.js";
 import { max } from "./reduction.js";
-import { formatShape, sizeOf } from "./shape.js";
+import { coordinates, flatIndex, formatShape, sizeOf } from "./shape.js";
 import { concat, reshape, slice, transpose } from "./shaping.js";
 import { attachMethods, defineOperation, defineSingle, type Lowering, type MethodsOf, type Tensor } from "./tensor.js";
 
@@ -103,19 +103,17 @@ function windowTables(
 ): [number[], number[]] {
   const outputs = y.shape.slice(2);
   const inner = x.shape.slice(2);
-  const digits = (index: number, sizes: readonly number[]): number[] =>
-    sizes.map((n, i) => Math.floor(index / sizeOf(sizes.slice(i + 1))) % n);
-  const flat = (place: readonly number[], sizes: readonly number[]): number =>
-    place.reduce((sum, p, i) => sum * (sizes[i] as number) + p, 0);
   const [first, second]: [number[], number[]] = [[], []];
   for (let o = 0; o < sizeOf(outputs); o++)
     for (let k = 0; k < sizeOf(kernel); k++) {
-      const place = digits(o, outputs).map((p, i) => p * (stride[i] as number) + (digits(k, kernel)[i] as number));
-      first.push(flat(place, padded));
+      const place = coordinates(o, outputs).map(
+        (p, i) => p * (stride[i] as number) + (coordinates(k, kernel)[i] as number),
+      );
+      first.push(flatIndex(place, padded));
       second.push(
         Math.max(
           0,
-          flat(
+          flatIndex(
             place.map((p, i) => p - (before[i] as number)),
             inner,
           ),

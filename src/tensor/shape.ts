@@ -6,6 +6,12 @@ export const sizeOf = (shape: Shape): number => shape.reduce((product, n) => pro
 export const formatShape = (shape: Shape): string => `[${shape.join(", ")}]`;
 export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((n, i) => n === b[i]);
 
+/** The coordinates of a flat index, and back. */
+export const coordinates = (index: number, shape: Shape): number[] =>
+  shape.map((n, i) => Math.floor(index / sizeOf(shape.slice(i + 1))) % n);
+export const flatIndex = (place: readonly number[], shape: Shape): number =>
+  place.reduce((flat, p, i) => flat * (shape[i] as number) + p, 0);
+
 /** NumPy broadcasting: align at the right, 1 stretches. `where` names the operation for the error. */
 export function broadcastShapes(where: string, a: Shape, b: Shape): number[] {
   const rank = Math.max(a.length, b.length);

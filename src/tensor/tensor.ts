@@ -38,11 +38,13 @@ export interface Lowering<Attributes = object> {
     inputs: readonly string[],
     attributes?: OnnxAttributes,
     domain?: string,
-  ): string[];
+  ): readonly string[];
   /** Whether output `i` is read by anything: an expensive one may be left out where it is not. */
   isUsed(i: number): boolean;
   /** Say which values are the node's outputs, where `emit` does not fit. */
   bind(...values: string[]): void;
+  /** Say that the node's output is this one, made of its inputs by other operations. */
+  compose(output: Tensor): void;
   constant(array: NDArray): string;
   /** A 1-d int64 constant, ONNX's way of passing shapes and axes. */
   integers(values: readonly number[]): string;
