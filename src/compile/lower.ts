@@ -19,7 +19,7 @@ import {
 import { constantKey, describe, isLeaf } from "./graph.js";
 import { encodeGraph, encodeNode, encodeTensor, encodeValueInfo, onnxType } from "./onnx/encode.js";
 import { type ModelProto, ModelProtoSchema, type NodeProto, type TensorProto } from "./onnx/onnx_pb.js";
-import { operatorOf } from "./operators.js";
+import { operatorHere } from "./operators.js";
 
 export interface LoweredProgram {
   readonly model: ModelProto;
@@ -33,6 +33,8 @@ export interface LoweredProgram {
 }
 
 export interface LowerOptions {
+  /** The program runs in this process alone: it may hold what no file may. */
+  readonly here?: boolean;
   /** Channels in a block of this engine's own layout for convolutions: such a program runs on this machine alone. */
   readonly channelBlock?: number | undefined;
 }
@@ -42,10 +44,10 @@ export function lower(
   outputs: ReadonlyMap<string, Tensor>,
   name: string,
   target: Target,
-  { channelBlock }: LowerOptions = {},
+  options: LowerOptions = {},
 ): LoweredProgram {
   // Reserved first, so that an input may have the name of an output.
-  const builder = new GraphBuilder(target, channelBlock, outputs.keys());
+  const builder = new GraphBuilder(target, options, outputs.keys());
   const nodes = reachable(outputs.values());
   for (const tensor of outputs.values()) builder.used.add(tensor);
   for (const node of nodes) for (const tensor of node.inputs) builder.used.add(tensor);
@@ -81,11 +83,16 @@ class GraphBuilder {
   /** What has been computed, by what computes it. */
   readonly #computed = new Map<string, readonly string[]>();
 
+  readonly here: boolean;
+  readonly channelBlock: number | undefined;
+
   constructor(
     readonly target: Target,
-    readonly channelBlock: number | undefined,
+    { here = false, channelBlock }: LowerOptions,
     reserved: Iterable<string>,
   ) {
+    this.here = here;
+    this.channelBlock = channelBlock;
     this.#names = new Set(reserved);
   }
 
@@ -208,6 +215,7 @@ class GraphBuilder {
       node,
       attributes: node.attributes,
       target: this.target,
+      here: this.here,
       channelBlock: this.channelBlock,
       inputs: lazily(node.inputs, (x) => (inBlocks && x.size !== 1 ? this.#inBlocks(x) : this.#value(x))),
       blocked: (i, turn) => {
@@ -280,7 +288,7 @@ function checkListed(
   attributes: readonly string[],
   domain: string | undefined,
 ): void {
-  const operator = operatorOf(type, domain);
+  const operator = operatorHere(type, domain);
   const [fewest, most] = operator?.inputs ?? [];
   const isListed =
     operator &&

@@ -3,7 +3,7 @@
  * gives. Programs of ours hold nothing else, so a file that does was not written by us, and one whose shapes do not
  * follow from one another never reaches an engine.
  */
-import { blockedDomain, dtypes, swapsLast } from "../tensor/index.js";
+import { blockedDomain, contribDomain, dtypes, swapsLast } from "../tensor/index.js";
 import { onnxType } from "./onnx/encode.js";
 import {
   alongAxis,
@@ -11,12 +11,14 @@ import {
   type Call,
   chosen,
   concatenated,
+  divided,
   expanded,
   gathered,
   gatheredElements,
   type Known,
   multiplied,
   multipliedFlat,
+  multipliedTurned,
   normalized,
   padded,
   positions,
@@ -72,6 +74,7 @@ const operators: ReadonlyMap<string, Operator> = new Map([
   ...define("ArgMax ArgMin", [1, 1], positions, { axis: "int", keepdims: "int" }),
   ...define("ReduceMax ReduceMean ReduceMin ReduceSum", [2, 2], reduced, { keepdims: "int" }),
   ...define("TopK", [2, 2], topped, { axis: "int", largest: "int", sorted: "int" }, 2),
+  ...define("Split", [2, 2], divided, { axis: "int" }, Number.POSITIVE_INFINITY),
   ...define("Concat", [1, Number.POSITIVE_INFINITY], concatenated, { axis: "int" }),
   ...define("Reshape", [2, 2], reshaped, { allowzero: "int" }),
   ...define("Expand", [2, 2], expanded),
@@ -99,19 +102,28 @@ const operators: ReadonlyMap<string, Operator> = new Map([
   ...define("SimplifiedLayerNormalization", [2, 2], normalized, norm, 2),
 ]);
 
-/** Of the engine's own layout for convolutions. They are in no file: which blocks an engine has depends on the machine. */
-const blocked = new Map<string, Operator>([
-  ...define("ReorderInput", [1, 1], same),
-  ...define("Conv", [2, 4], convolved, { ...window, dilations: "ints", group: "int" }),
-  ...define("GlobalAveragePool", [1, 1], ({ inputs: [x] }) => [
+/**
+ * In programs that run in this process alone, and in no file: the engine's own layout for convolutions, whose blocks depend on the
+ * machine, and what it would else make of several operators itself.
+ */
+const here: ReadonlyMap<string, Operator> = new Map([
+  ...define(`${blockedDomain}.ReorderInput`, [1, 1], same),
+  ...define(`${blockedDomain}.Conv`, [2, 4], convolved, { ...window, dilations: "ints", group: "int" }),
+  ...define(`${blockedDomain}.GlobalAveragePool`, [1, 1], ({ inputs: [x] }) => [
     { ...(x as Known), shape: [...(x as Known).shape.slice(0, 2), 1, 1] },
   ]),
-  ...define("ReorderOutput", [1, 1], same, { channels: "int" }),
+  ...define(`${blockedDomain}.ReorderOutput`, [1, 1], same, { channels: "int" }),
+  ...define(`${contribDomain}.FusedMatMul`, [2, 2], multipliedTurned, { transA: "int", transB: "int" }),
 ]);
 
-/** By name; of another domain than ONNX's own as "domain.Name". */
-export const operatorOf = (type: string, domain = ""): Operator | undefined =>
-  domain === blockedDomain ? blocked.get(type) : operators.get(domain === "" ? type : `${domain}.${type}`);
+const fullName = (type: string, domain: string) => (domain === "" ? type : `${domain}.${type}`);
+
+/** What a file may hold, by name; of another domain than ONNX's own as "domain.Name". */
+export const operatorOf = (type: string, domain = ""): Operator | undefined => operators.get(fullName(type, domain));
+
+/** What a lowering may emit. */
+export const operatorHere = (type: string, domain = ""): Operator | undefined =>
+  operatorOf(type, domain) ?? here.get(fullName(type, domain));
 
 function swapped({ inputs: [x], attributes }: Call): readonly Known[] {
   const { shape, dtype } = x as Known;

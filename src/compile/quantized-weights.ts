@@ -8,7 +8,7 @@
  * widened in the graph.
  */
 
-import { NDArray } from "../tensor/index.js";
+import { contribDomain, NDArray } from "../tensor/index.js";
 import { encodeNode, encodeTensor } from "./onnx/encode.js";
 import type { GraphProto, NodeProto, TensorProto } from "./onnx/onnx_pb.js";
 
@@ -130,8 +130,7 @@ function quantizedProduct(
   }
   const attributes = { K: columnsOf(weight), N: sum(rows), bits, block_size: block, accuracy_level: 4 };
   const inputs = [x, `${title}.packed`, `${title}.scales`];
-  const product = (output: string) =>
-    encodeNode(node.name, "MatMulNBits", inputs, [output], attributes, "com.microsoft");
+  const product = (output: string) => encodeNode(node.name, "MatMulNBits", inputs, [output], attributes, contribDomain);
   const plain = group.map((map) => (map.bias ? `${map.node.name}~product` : (map.node.output[0] as string)));
   const biases = group.flatMap(({ node: own, bias }, i) =>
     bias ? [encodeNode(`${own.name}/bias`, "Add", [plain[i] as string, bias], own.output)] : [],

@@ -34,6 +34,8 @@ export interface SessionOptions {
   readonly files?: ReadonlyMap<string, Uint8Array>;
   /** File prefix for the engine's own profile, if one is wanted. */
   readonly profile?: string;
+  /** The compiler has simplified it already: an engine's own search for what to simplify would take time for little. */
+  readonly simplified?: boolean;
   /** The model is another program's, for any operation set: it is run as it is. */
   readonly asIs?: boolean;
 }

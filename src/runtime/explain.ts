@@ -259,7 +259,7 @@ async function measure(
   if (!profiling) fail("backend", "explain: profiles are files, and this host has none; ask without profile");
   if (!feeds) fail("argument", "explain: a profile needs inputs to run on; give them, or run the program once");
   const { prefix, read } = await profiling.open();
-  const session = await backend.createSession(encodeModel(model), { onDevice: [], profile: prefix });
+  const session = await backend.createSession(encodeModel(model), { onDevice: [], simplified: true, profile: prefix });
   const fed = await feedsOf(executable, feeds, { seed: 0, step: 0 });
   const runs = 5;
   for (let i = 0; i < runs; i++)

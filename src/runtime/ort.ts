@@ -21,6 +21,8 @@ export interface OrtHost {
   readonly version: string;
   readonly threads: number;
   readonly session: InferenceSession.SessionOptions;
+  /** How much the engine optimises what our compiler has simplified; default: as much as anything else. */
+  readonly levelIfSimplified?: InferenceSession.SessionOptions["graphOptimizationLevel"];
   /** Whether it writes into the arrays it is given for outputs: the native package does, for host memory. */
   readonly fillsOutputs: boolean;
   /** Whether it can be kept from copying them besides (see uncopied.ts). */
@@ -107,13 +109,14 @@ function copier(host: OrtHost): (tensor: OrtTensor, to: "cpu" | "gpu-buffer") =>
 async function createOrtSession(
   host: OrtHost,
   model: Uint8Array,
-  { onDevice, profile, files }: SessionOptions,
+  { onDevice, profile, files, simplified }: SessionOptions,
 ): Promise<InferenceSession> {
-  const { ort, session, stops, name, advice } = host;
+  const { ort, session, levelIfSimplified, stops, name, advice } = host;
   try {
     const made = await whileThere(host, () =>
       ort.InferenceSession.create(stops ? withStop(model) : model, {
         ...session,
+        ...(simplified && levelIfSimplified && { graphOptimizationLevel: levelIfSimplified }),
         ...(onDevice.length > 0 && {
           preferredOutputLocation: Object.fromEntries(onDevice.map((output) => [output, "gpu-buffer" as const])),
         }),

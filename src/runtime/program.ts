@@ -203,8 +203,11 @@ async function build(
   const portable = () => lower(outputs, title, backend.name);
   const convolves = reachable(outputs.values()).some(({ operation }) => operation.name === "convolution");
   const block = convolves ? await backend.channelBlock?.() : undefined;
-  const lowered = block === undefined ? portable() : lower(outputs, title, backend.name, { channelBlock: block });
-  const session = await backend.createSession(encodeModel(lowered.model), { onDevice: keptOnDevice(updates, backend) });
+  const lowered = lower(outputs, title, backend.name, { here: true, channelBlock: block });
+  const session = await backend.createSession(encodeModel(lowered.model), {
+    onDevice: keptOnDevice(updates, backend),
+    simplified: passes,
+  });
   return { ...lowered, backend, session, outputs: results, updates, observed, portable };
 }
 

@@ -45,6 +45,8 @@ export function wasmBackend(ort: WebModule, version: string, wanted: number | un
     stops: false,
     keepsOnDevice: false,
     downloadsByProgram: false,
+    // A page's first step comes 0.3 s earlier, and its steps take as long (LOG.md).
+    levelIfSimplified: "disabled",
     session: { executionProviders: ["wasm"], graphOptimizationLevel: "all", logSeverityLevel: 3 },
   });
 }

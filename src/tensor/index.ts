@@ -52,6 +52,7 @@ export { broadcastShapes, formatShape, normalizeAxes, normalizeAxis, type Shape,
 export { concat, type PadOptions, type SliceOptions, stack, swapsLast, triangle } from "./shaping.js";
 export {
   blockedDomain,
+  contribDomain,
   defineOperation,
   defineSingle,
   type GradientContext,

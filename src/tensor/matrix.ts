@@ -7,7 +7,7 @@ import { fail, LayerwiseError } from "./errors.js";
 import { sum } from "./reduction.js";
 import { broadcastShapes, formatShape, type Shape, sameShape, sizeOf } from "./shape.js";
 import { expand, reshape, sumTo, transpose, unsqueeze } from "./shaping.js";
-import { attachMethods, defineSingle, type Lowering, type MethodsOf, type Tensor } from "./tensor.js";
+import { attachMethods, contribDomain, defineSingle, type Lowering, type MethodsOf, type Tensor } from "./tensor.js";
 
 interface MatmulAttributes {
   /** Read the matrices of the first (second) operand transposed. */
@@ -51,13 +51,16 @@ const makeMatmul = defineSingle<MatmulAttributes>({
     return 2 * k * (outputs[0] as Tensor).size;
   },
   lower: (lowering) => {
-    const { emit, value, inputs, node, target, attributes } = lowering;
+    const { emit, value, inputs, node, target, here, attributes } = lowering;
     const { transposeA, transposeB } = attributes;
     const [a, b] = node.inputs as [Tensor, Tensor];
     const areMatrices = isProduct(a, b);
     if (areMatrices && target !== "webgpu")
       return emit("Gemm", inputs, { transA: Number(transposeA), transB: Number(transposeB) });
     const [x, y, bias] = inputs as [string, string, string | undefined];
+    const isFused = here && target !== "webgpu" && (transposeA || transposeB) && a.dtype === "float32" && a.size > 0;
+    if (isFused && bias === undefined)
+      return emit("FusedMatMul", [x, y], { transA: Number(transposeA), transB: Number(transposeB) }, contribDomain);
     const flipped = (name: string, tensor: Tensor, flag: boolean) =>
       flag ? value("Transpose", [name], { perm: lastTwoSwapped(tensor.rank) }) : name;
     const operands = [flipped(x, a, transposeA), flipped(y, b, transposeB)] as const;

@@ -1,5 +1,5 @@
 /** Moving values about without changing them: reshape, transpose, slice, pad, concat, and casts. */
-import { constant, zeros } from "./constant.js";
+import { constant, zeros, zerosLike } from "./constant.js";
 import { type DType, isFloat } from "./dtype.js";
 import { where } from "./elementwise.js";
 import { fail } from "./errors.js";
@@ -7,7 +7,7 @@ import { gather } from "./indexing.js";
 import { NDArray } from "./ndarray.js";
 import { sum } from "./reduction.js";
 import { broadcastShapes, formatShape, normalizeAxes, normalizeAxis, type Shape, sameShape, sizeOf } from "./shape.js";
-import { attachMethods, defineSingle, type MethodsOf, type Tensor } from "./tensor.js";
+import { attachMethods, defineOperation, defineSingle, type MethodsOf, type Tensor } from "./tensor.js";
 
 const free = () => 0; // no arithmetic
 
@@ -330,6 +330,23 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   );
 }
 
+const makeSplit = defineOperation<{ readonly axis: number; readonly lengths: readonly number[] }>({
+  name: "split",
+  infer: ([x], { axis, lengths }) => {
+    const { shape, dtype } = x as Tensor;
+    return lengths.map((length) => ({ shape: shape.with(axis, length), dtype }));
+  },
+  gradient: ({ outputs, gradients, attributes: { axis } }) => [
+    concat(
+      outputs.map((piece, i) => gradients[i] ?? zerosLike(piece)),
+      axis,
+    ),
+  ],
+  flops: free,
+  lower: ({ bind, values, integers, inputs, attributes: { axis, lengths } }) =>
+    bind(...values(lengths.length, "Split", [inputs[0] as string, integers(lengths)], { axis })),
+});
+
 /** Into pieces of one size (the last may be shorter) or of the sizes given. */
 export function split(x: Tensor, sizes: number | readonly number[], axis = 0): Tensor[] {
   const at = normalizeAxis("split", axis, x.rank);
@@ -346,11 +363,7 @@ export function split(x: Tensor, sizes: number | readonly number[], axis = 0): T
       "shape",
       `split: sizes ${formatShape(list)} add up to ${total}, axis ${at} of ${formatShape(x.shape)} has ${n}`,
     );
-  let start = 0;
-  return list.map((length) => {
-    start += length;
-    return slice(x, { axis: at, start: start - length, end: start });
-  });
+  return list.length < 2 ? [x] : [...makeSplit([x], { axis: at, lengths: list })];
 }
 
 export const flip = (x: Tensor, axes: number | readonly number[]): Tensor =>

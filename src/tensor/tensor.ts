@@ -20,6 +20,8 @@ export interface Lowering<Attributes = object> {
   readonly attributes: Attributes;
   /** Where the program will run: kernels differ, and some give wrong numbers without an error. */
   readonly target: Target;
+  /** Whether it runs in this process alone, and may use operators that are in no file. */
+  readonly here: boolean;
   /** Channels in a block of the engine's own layout for convolutions, where the program may use it. */
   readonly channelBlock: number | undefined;
   /** The value of input i in blocks where it is in them already; with `turn`, turned into blocks where it is not. */
@@ -54,6 +56,8 @@ export interface Lowering<Attributes = object> {
   emitCast(value: string, to: DType): void;
 }
 
+/** Where the engine's own operators live, such as stand for several of ONNX's. */
+export const contribDomain = "com.microsoft";
 /** Where the engine's operators on its own layout for convolutions live. */
 export const blockedDomain = "com.microsoft.nchwc";
 

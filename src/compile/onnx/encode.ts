@@ -1,6 +1,14 @@
 /** Building ONNX protobuf messages from our own values. */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { blockedDomain, type DType, fail, type NDArray, type OnnxAttributes, type Shape } from "../../tensor/index.js";
+import {
+  blockedDomain,
+  contribDomain,
+  type DType,
+  fail,
+  type NDArray,
+  type OnnxAttributes,
+  type Shape,
+} from "../../tensor/index.js";
 import {
   type AttributeProto,
   AttributeProto_AttributeType,
@@ -38,7 +46,7 @@ export const encodeGraph = (graph: MessageInitShape<typeof GraphProtoSchema>): M
     producerName: "layerwise",
     opsetImport: [
       { domain: "", version: BigInt(opset) },
-      { domain: "com.microsoft", version: 1n },
+      { domain: contribDomain, version: 1n },
       ...(graph.node?.some(({ domain }) => domain === blockedDomain) ? [{ domain: blockedDomain, version: 1n }] : []),
     ],
     graph,

@@ -5,6 +5,7 @@
  */
 import {
   bytesPerElement,
+  contribDomain,
   type DType,
   dtypes,
   fail,
@@ -50,7 +51,7 @@ export function rebuild({ graph, functions, trainingInfo, opsetImport }: ModelPr
     )
       wrong("it holds functions, sparse or quantised values, which no program of ours has");
     for (const { domain, version } of opsetImport)
-      if (!(domain === "" && version === BigInt(opset)) && domain !== "com.microsoft")
+      if (!(domain === "" && version === BigInt(opset)) && domain !== contribDomain)
         wrong(`operation set "${domain}" ${version}; expected ${opset}`);
     const values = new Map<string, Known>();
     const arrays = new Map<string, NDArray>();
@@ -172,6 +173,7 @@ function rebuiltNode(node: NodeProto, values: Map<string, Known>): NodeProto {
     ([key, value]) => [key, typeof value === "object" && "float" in value ? value.float : value] as const,
   );
   const made = operator.infer({ inputs, attributes: new Map(plain) });
+  if (output.length > made.length) wrong(`${opType} gives ${made.length} values here, not ${output.length}`);
   for (const [i, value] of output.entries()) add(values, value, made[i] as Known);
   return encodeNode(name, opType, input, output, Object.fromEntries(attributes), domain);
 }

@@ -78,6 +78,15 @@ export function topped(call: Call): readonly Known[] {
   ];
 }
 
+export function divided(call: Call): readonly Known[] {
+  const { shape, dtype } = first(call);
+  const axis = position(call);
+  const lengths = constant(call.inputs[1], "lengths");
+  if (lengths.some((n) => n < 0) || lengths.reduce((a, b) => a + b, 0) !== shape[axis])
+    wrong(`pieces of ${formatShape(lengths)} do not make up axis ${axis} of ${formatShape(shape)}`);
+  return lengths.map((n) => ({ shape: shape.with(axis, n), dtype }));
+}
+
 export function concatenated(call: Call): readonly Known[] {
   const { shape, dtype } = first(call);
   const axis = position(call);
@@ -227,14 +236,19 @@ export function multiplied({ inputs }: Call): readonly Known[] {
   ];
 }
 
-/** Of matrices, either may be turned; a third value is added. */
+/** Either may be turned. */
+export function multipliedTurned(call: Call): readonly Known[] {
+  const [a, b] = call.inputs as [Known, Known];
+  const turned = (x: Known, name: string) =>
+    integer(call, name, 0) === 0 ? x : { ...x, shape: [...x.shape.slice(0, -2), ...x.shape.slice(-2).reverse()] };
+  return multiplied({ inputs: [turned(a, "transA"), turned(b, "transB")], attributes: call.attributes });
+}
+
+/** The same of matrices; a third value is added. */
 export function multipliedFlat(call: Call): readonly Known[] {
   const [a, b, added] = call.inputs as [Known, Known, Known?];
   if (a.shape.length !== 2 || b.shape.length !== 2) wrong("it multiplies what are no matrices");
-  const turned = (x: Known, name: string) => (integer(call, name, 0) === 0 ? x : { ...x, shape: x.shape.toReversed() });
-  const [product] = multiplied({ inputs: [turned(a, "transA"), turned(b, "transB")], attributes: call.attributes }) as [
-    Known,
-  ];
+  const [product] = multipliedTurned(call) as [Known];
   if (!added) return [product];
   sameType(a, added);
   if (!sameShape(broadcastShapes("its inputs", product.shape, added.shape), product.shape))

@@ -30,6 +30,17 @@ const slice: Rule = (node, [x]) => {
   ];
 };
 
+const split: Rule = (node, [x]) => {
+  const { axis, lengths } = node.attributes as { axis: number; lengths: readonly number[] };
+  return lengths.map((length, k) => {
+    const start = lengths.slice(0, k).reduce((a, b) => a + b, 0);
+    const { shape } = x as Value;
+    return makeValue(replaceAt(shape, axis, length), (index) =>
+      read(x as Value, replaceAt(index, axis, start + (index[axis] as number))),
+    );
+  });
+};
+
 const pad: Rule = (node, [x]) => {
   const { before, value } = node.attributes as { before: readonly number[]; value: number };
   const input = x as Value;
@@ -133,6 +144,7 @@ export const movementRules: Readonly<Record<string, Rule>> = {
   reshape: (node, [x]) => [{ shape: outputShape(node), data: (x as Value).data }],
   transpose,
   slice,
+  split,
   pad,
   concat,
   gather,
