@@ -330,6 +330,9 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   );
 }
 
+/** WebGPU's Split holds all of its results in buffers of one kernel, of which devices have 8 at least. */
+const mostPieces = 6;
+
 const makeSplit = defineOperation<{ readonly axis: number; readonly lengths: readonly number[] }>({
   name: "split",
   infer: ([x], { axis, lengths }) => {
@@ -343,8 +346,14 @@ const makeSplit = defineOperation<{ readonly axis: number; readonly lengths: rea
     ),
   ],
   flops: free,
-  lower: ({ bind, values, integers, inputs, attributes: { axis, lengths } }) =>
-    bind(...values(lengths.length, "Split", [inputs[0] as string, integers(lengths)], { axis })),
+  lower: ({ bind, value, values, integers, inputs, target, attributes: { axis, lengths } }) => {
+    const [x] = inputs as [string];
+    if (target !== "webgpu" || lengths.length <= mostPieces)
+      return bind(...values(lengths.length, "Split", [x, integers(lengths)], { axis }));
+    const ends = lengths.map((_, i) => lengths.slice(0, i + 1).reduce((a, b) => a + b, 0));
+    const cut = (end: number, i: number) => [[end - (lengths[i] as number)], [end], [axis]].map(integers);
+    bind(...ends.map((end, i) => value("Slice", [x, ...cut(end, i)])));
+  },
 });
 
 /** Into pieces of one size (the last may be shorter) or of the sizes given. */

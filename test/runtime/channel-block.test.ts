@@ -34,6 +34,7 @@ const cases: [string, number[], number[], ConvolutionOptions][] = [
   ["colours", [29, 3, 6, 6], [16, 3, 3, 3], { padding: 1 }],
   ["groups", [29, 32, 6, 6], [32, 16, 3, 3], { padding: 1, groups: 2 }],
   ["many channels", [41, 80, 5, 5], [96, 80, 3, 3], { padding: 1 }],
+  ["few places by a large weight", [3, 16, 3, 4], [64, 16, 3, 3], { padding: 1 }],
   ["few places", [2, 32, 4, 5], [48, 32, 3, 3], { padding: 1 }],
   [
     "few places and padding on one side",
@@ -86,6 +87,29 @@ describe("the engine's own layout for convolutions", () => {
     const bytes = await program.encode(feeds);
     expect(Buffer.from(bytes).includes("nchwc")).toBe(false);
     expect(y.size).toBe(16 * 32 * 64);
+    await program.release();
+  });
+
+  it("makes products of small images by large weights: their windows are laid out once for all three", async () => {
+    const feeds = {
+      x: normalArray({ seed: 6, site: "x" }, [2, 16, 3, 4]),
+      w: normalArray({ seed: 6, site: "w" }, [64, 16, 3, 3]),
+    };
+    const program = compile(
+      ({ x, w }: { x: Tensor; w: Tensor }) => {
+        const y = x.conv2d(w, { padding: 1 });
+        const [dx, dw] = grad(y.square().sum(), [x, w]) as [Tensor, Tensor];
+        return { y, dx, dw };
+      },
+      { backend: "cpu" },
+    );
+    const { model, portable } = await program.prepare(feeds);
+    const count = (nodes: readonly { opType: string }[] = [], type: string) =>
+      nodes.filter(({ opType }) => opType === type).length;
+    const block = await (await getBackend("cpu")).channelBlock?.();
+    expect(count(model.graph?.node, "Gemm")).toBe(block === undefined ? 4 : 5);
+    expect(count(model.graph?.node, "Conv")).toBe(block === undefined ? 1 : 0);
+    expect(count(portable().model.graph?.node, "Conv")).toBe(1);
     await program.release();
   });
 

@@ -19,6 +19,7 @@ CONV1D = {
     "even_kernel": ((2, 3, 8), (4, 3, 4), {"padding": 2, "stride": 2}),
     "kernel_is_input": ((2, 3, 5), (4, 3, 5), {}),
     "batch_one": ((1, 1, 6), (1, 1, 3), {}),
+    "few_places": ((2, 3, 4), (16, 3, 3), {"padding": 1, "stride": 2}),
     "everything": ((2, 4, 13), (6, 2, 3), {"stride": 2, "padding": 3, "dilation": 2, "groups": 2}),
 }
 
@@ -42,6 +43,9 @@ CONV2D = {
     "wide_padding": ((1, 2, 3, 3), (2, 2, 3, 3), {"padding": 3}),
     "flat_kernel": ((2, 3, 5, 6), (4, 3, 1, 5), {"padding": [0, 2]}),
     "batch_one": ((1, 1, 5, 5), (1, 1, 3, 3), {}),
+    "few_places": ((2, 3, 2, 3), (24, 3, 3, 2), {"padding": 1, "stride": [1, 2]}),
+    "few_places_dilated": ((3, 2, 3, 2), (24, 2, 2, 2), {"padding": [1, 0], "dilation": [2, 1]}),
+    "one_place": ((3, 4, 1, 1), (5, 4, 3, 3), {"padding": 1}),
     "everything": ((2, 4, 11, 10), (6, 2, 3, 3), {"stride": [2, 3], "padding": [2, 1], "dilation": [2, 1], "groups": 2}),
 }
 
