@@ -125,9 +125,15 @@ export class Attention extends Module<[Tensor, AttentionInputs?]> {
     if (cache) ({ keys: k, values: v, positions: key } = cache.update(this, k, v, query));
     const seen = { query, key, padding, segments: segments && { query: segments, key: segments } };
     const isPlain = !places && !cache;
-    const mixed = (isPlain ? parts(this.mask, T) : [whole(T, k.dim(-2))]).map((part) =>
-      this.attend(cut(q, part.rows), cut(k, part.keys), cut(v, part.keys), partOf(seen, part), cache !== undefined),
+    const pieces = isPlain ? parts(this.mask, T) : [whole(T, k.dim(-2))];
+    const queries = q.split(
+      pieces.map(({ rows: [first, end] }) => end - first),
+      2,
     );
+    const mixed = pieces.map((part, i) => {
+      const [keys, values] = [cut(k, part.keys), cut(v, part.keys)];
+      return this.attend(queries[i] as Tensor, keys, values, partOf(seen, part), cache !== undefined);
+    });
     return this.o_proj.apply(
       concat(mixed, 2)
         .transpose([0, 2, 1, 3])
