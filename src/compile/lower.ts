@@ -16,6 +16,7 @@ import {
   type Tensor,
   type Variable,
 } from "../tensor/index.js";
+import { fuseConvolutions } from "./fused-convolutions.js";
 import { constantKey, describe, isLeaf } from "./graph.js";
 import { encodeGraph, encodeNode, encodeTensor, encodeValueInfo, onnxType } from "./onnx/encode.js";
 import { type ModelProto, ModelProtoSchema, type NodeProto, type TensorProto } from "./onnx/onnx_pb.js";
@@ -53,9 +54,10 @@ export function lower(
   for (const node of nodes) for (const tensor of node.inputs) builder.used.add(tensor);
   for (const node of nodes) builder.add(node);
   builder.nameOutputs(outputs);
+  const node = builder.fused(outputs.keys());
   const model = encodeGraph({
     name,
-    node: builder.nodes,
+    node,
     initializer: builder.initializers,
     input: builder.leaves.map(({ name, tensor }) => encodeValueInfo(name, tensor.dtype, tensor.shape)),
     output: [...outputs].map(([output, tensor]) => encodeValueInfo(output, tensor.dtype, tensor.shape)),
@@ -126,6 +128,12 @@ class GraphBuilder {
       node.input = node.input.map(rename);
       node.output = node.output.map(rename);
     }
+  }
+
+  fused(results: Iterable<string>): NodeProto[] {
+    return this.#blocked.size === 0
+      ? this.nodes
+      : fuseConvolutions(this.nodes, new Set(this.#blocked.values()), results);
   }
 
   #value(tensor: Tensor): string {

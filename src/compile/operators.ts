@@ -108,7 +108,9 @@ const operators: ReadonlyMap<string, Operator> = new Map([
  */
 const here: ReadonlyMap<string, Operator> = new Map([
   ...define(`${blockedDomain}.ReorderInput`, [1, 1], same),
-  ...define(`${blockedDomain}.Conv`, [2, 4], convolved, { ...window, dilations: "ints", group: "int" }),
+  ...define(`${blockedDomain}.Conv`, [2, 4], convolved, {
+    ...{ ...window, dilations: "ints", group: "int", activation: "string" },
+  }),
   ...define(`${blockedDomain}.GlobalAveragePool`, [1, 1], ({ inputs: [x] }) => [
     { ...(x as Known), shape: [...(x as Known).shape.slice(0, 2), 1, 1] },
   ]),

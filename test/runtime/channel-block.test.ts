@@ -113,6 +113,32 @@ describe("the engine's own layout for convolutions", () => {
     await program.release();
   });
 
+  it("takes sums and relu into the convolution before them, where nobody else reads its result", async () => {
+    const feeds = {
+      x: normalArray({ seed: 7, site: "x" }, [2, 16, 24, 24]),
+      w: normalArray({ seed: 7, site: "w" }, [16, 16, 3, 3]),
+    };
+    const of = (x: Tensor, w: Tensor) => {
+      const [a, b] = [x.conv2d(w, { padding: 1 }), x.mul(2).conv2d(w, { padding: 1 })];
+      const sum = a.add(b).relu();
+      const twice = x.mul(3).conv2d(w, { padding: 1 });
+      return { sum, other: twice.relu().add(twice), doubled: b.conv2d(w, { padding: 1 }).add(b) };
+    };
+    const run = async (backend: "cpu" | "wasm") => {
+      const program = compile(({ x, w }: { x: Tensor; w: Tensor }) => of(x, w), { backend });
+      const { observed: _, ...results } = await program(feeds);
+      const types = (await program.prepare()).model.graph?.node.map(({ opType }) => opType) ?? [];
+      await program.release();
+      return { results: results as Record<string, NDArray>, passes: types.filter((t) => t === "Add" || t === "Relu") };
+    };
+    const [native, plain] = [await run("cpu"), await run("wasm")];
+    for (const [name, array] of Object.entries(native.results))
+      expect(relativeError(array.toNumbers(), (plain.results[name] as NDArray).toNumbers()), name).toBeLessThan(1e-5);
+    expect(plain.passes.toSorted()).toEqual(["Add", "Add", "Add", "Relu", "Relu"]);
+    const block = await (await getBackend("cpu")).channelBlock?.();
+    expect(native.passes.toSorted()).toEqual(block === undefined ? plain.passes.toSorted() : ["Add", "Relu"]);
+  });
+
   /** A block of a residual network and what else a network does with images; all that can stay in blocks. */
   const network = ({ x, v, w, gain, bias }: Record<"x" | "v" | "w" | "gain" | "bias", Tensor>) => {
     const stem = batchNorm(x.conv2d(v, { padding: 1 }), { weight: gain, bias });
