@@ -3,7 +3,7 @@
  * image, then relu. Each is a pass over the image less. (The engine does so itself where it chose that layout.)
  */
 import { blockedDomain } from "../tensor/index.js";
-import { encodeNode } from "./onnx/encode.js";
+import { encodeAttribute } from "./onnx/encode.js";
 import type { NodeProto } from "./onnx/onnx_pb.js";
 
 /** `blocked`: the values in that layout; `results`: those that are read from outside. */
@@ -16,28 +16,39 @@ export function fuseConvolutions(
   const kept = new Set<NodeProto>();
   /** Convolutions that may still take something in, by their result. */
   const open = new Map<string, NodeProto>();
+  const keep = (node: NodeProto, mayGrow: boolean): void => {
+    kept.delete(node); // one that takes an image in has its turn when that is there
+    kept.add(node);
+    const [y] = node.output as [string];
+    if (mayGrow && alone.has(y)) open.set(y, node);
+  };
   for (const node of nodes) {
-    const [x, y] = node.input as [string, string?];
-    const sums = node.opType === "Add" && x !== y && node.input.every((value) => blocked.has(value));
-    const own = sums ? node.input.find((value) => (open.get(value)?.input.length ?? 4) < 4) : x;
-    const before = own === undefined ? undefined : open.get(own);
-    let result = node;
-    if (before && sums) {
-      const other = own === x ? (y as string) : x;
-      kept.delete(before); // its turn comes when the other image is there
-      before.input = [...before.input, ...Array(3 - before.input.length).fill(""), other];
-      result = before;
-    } else if (before && node.opType === "Relu") {
-      before.attribute.push(...encodeNode("", "", [], [], { activation: "Relu" }).attribute);
-      result = before;
+    const taken = node.opType === "Relu" ? node.input[0] : summand(node, blocked, open);
+    const convolution = taken === undefined ? undefined : open.get(taken);
+    if (taken === undefined || !convolution) {
+      keep(node, node.opType === "Conv" && node.domain === blockedDomain);
+      continue;
     }
-    if (own !== undefined && result === before) open.delete(own);
-    result.output = node.output;
-    kept.add(result);
-    const [made] = result.output as [string];
-    if (isConvolution(result) && node.opType !== "Relu" && alone.has(made)) open.set(made, result);
+    open.delete(taken);
+    convolution.output = node.output;
+    if (node.opType === "Relu") convolution.attribute.push(encodeAttribute("activation", "Relu"));
+    else {
+      const other = node.input.find((value) => value !== taken) as string;
+      convolution.input = [...convolution.input, ...Array(3 - convolution.input.length).fill(""), other];
+      keep(convolution, true);
+    }
   }
   return [...kept];
+}
+
+/** Of a sum of two images the one that comes from a convolution without a sum of its own. */
+function summand(
+  { opType, input }: NodeProto,
+  blocked: ReadonlySet<string>,
+  open: ReadonlyMap<string, NodeProto>,
+): string | undefined {
+  if (opType !== "Add" || input[0] === input[1] || !input.every((value) => blocked.has(value))) return undefined;
+  return input.find((value) => (open.get(value)?.input.length ?? 4) < 4);
 }
 
 function readOnce(nodes: readonly NodeProto[], results: Iterable<string>): Set<string> {
@@ -47,5 +58,3 @@ function readOnce(nodes: readonly NodeProto[], results: Iterable<string>): Set<s
   for (const value of twice) once.delete(value);
   return once;
 }
-
-const isConvolution = ({ opType, domain }: NodeProto): boolean => opType === "Conv" && domain === blockedDomain;

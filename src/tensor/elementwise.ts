@@ -126,14 +126,14 @@ export const relu = unary("relu", {
   // A product, since choosing takes the engine three passes.
   gradient: (_, y, g) => mul(g, positive(y)),
 });
-const largest = 3.4028234663852886e38;
+const largestSingle = 3.4028234663852886e38;
 /** 1 where x > 0, else 0. (Of numbers so small that float32 keeps them with fewer digits, below 3e-39, between the two.) */
 const positive = unary("positive", {
   onnx: ({ emit, emitCast, value, scalar, inputs, node, target }) => {
     const { dtype } = node.inputs[0] as Tensor;
-    // min(1, max(0, x · largest)) is one pass on all threads; a truth value becomes a number on one.
+    // min(1, max(0, x · largestSingle)) is one pass on all threads; a truth value becomes a number on one.
     if (dtype === "float32" && target !== "webgpu")
-      return emit("HardSigmoid", inputs, { alpha: { float: largest }, beta: { float: 0 } });
+      return emit("HardSigmoid", inputs, { alpha: { float: largestSingle }, beta: { float: 0 } });
     emitCast(value("Greater", [inputs[0] as string, scalar(0, dtype)]), dtype);
   },
   scalar: (x) => (x > 0 ? 1 : 0),

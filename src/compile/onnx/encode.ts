@@ -54,7 +54,7 @@ export const encodeGraph = (graph: MessageInitShape<typeof GraphProtoSchema>): M
 
 const text = new TextEncoder();
 
-function attribute(name: string, value: OnnxAttributes[string]): AttributeProto {
+export function encodeAttribute(name: string, value: OnnxAttributes[string]): AttributeProto {
   if (typeof value === "string")
     return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.STRING, s: text.encode(value) });
   if (typeof value === "number") {
@@ -85,7 +85,7 @@ export const encodeNode = (
     domain,
     input: [...inputs],
     output: [...outputs],
-    attribute: Object.entries(attributes).map(([key, value]) => attribute(key, value)),
+    attribute: Object.entries(attributes).map(([key, value]) => encodeAttribute(key, value)),
   });
 
 export function encodeTensor(name: string, array: NDArray): TensorProto {
