@@ -12,27 +12,27 @@ import { bestSetting, inTurns, median, ratio, summary, timed } from "./statistic
 const tasks = JSON.stringify(join(import.meta.dirname, "peers/tfjs-vision.js"));
 const stages = (planes, blocks) => planes.map((n, s) => ({ planes: n, blocks, stride: s === 0 ? 1 : 2 }));
 
-/** `small` is the batch for TensorFlow.js, which is compared by the sample. */
+/** `small` is the batch for TensorFlow.js, which is compared by the sample; `steps` are those of a turn, half a second at least. */
 const sizes = {
   resnet20: {
     title: "ResNet-20, 64 images of 32 × 32",
-    ...{ batch: 64, small: 4, size: 32, classes: 10 },
+    ...{ batch: 64, small: 4, steps: 8, size: 32, classes: 10 },
     stem: { width: 16, kernel: 3, stride: 1, pool: false },
     stages: stages([16, 32, 64], 3),
   },
   resnet18: {
     title: "ResNet-18, 8 images of 112 × 112",
-    ...{ batch: 8, small: 1, size: 112, classes: 100 },
+    ...{ batch: 8, small: 1, steps: 8, size: 112, classes: 100 },
     stem: { width: 64, kernel: 7, stride: 2, pool: true },
     stages: stages([64, 128, 256, 512], 2),
   },
   vit: {
     title: "ViT, 6 layers of 192, 32 images of 32 × 32 in patches of 4",
-    ...{ batch: 32, small: 4, size: 32, patch: 4, width: 192, layers: 6, heads: 3, hidden: 768, classes: 10 },
+    ...{ batch: 32, small: 4, steps: 6, size: 32, patch: 4, width: 192, layers: 6, heads: 3, hidden: 768, classes: 10 },
   },
   graph: {
     title: "graph transformer, 4 layers of 64, 32 graphs of 40 nodes, along edges",
-    ...{ batch: 32, small: 4, nodes: 40, width: 64, layers: 4, heads: 4, classes: 3 },
+    ...{ batch: 32, small: 4, steps: 50, nodes: 40, width: 64, layers: 4, heads: 4, classes: 3 },
   },
 };
 
@@ -135,7 +135,7 @@ const tensorflowScript = (name, steps) => `
 /** A side that makes a step anew in each turn and gives the median of some calls. */
 const ourSide = (name, batch) => async () => {
   const step = stepOf(name, sizes[name], sizes[name][batch]);
-  const times = await timed(step.run, 5, 3);
+  const times = await timed(step.run, sizes[name].steps, 3);
   await step.release();
   return median(times);
 };
@@ -163,7 +163,7 @@ async function trainingTurns({ turns, threads, quick }, torch, tf) {
   const sides = {};
   const backends = {};
   for (const name of names) sides[name] = ourSide(name, "batch");
-  if (!torch.problem) sides.pytorch = () => inAllSettings(torch, [chosen, "--steps", 5, "--threads", threads]);
+  if (!torch.problem) sides.pytorch = () => inAllSettings(torch, [chosen, "--threads", threads]);
   for (const name of tf.problem ? [] : names) {
     sides[`small ${name}`] = ourSide(name, "small");
     sides[`tfjs ${name}`] = () => {

@@ -4,7 +4,7 @@ a vision transformer, and a graph transformer on padded graphs with attention al
 
 Prints one line of JSON: {version, threads, stepMilliseconds: {name: [...]}}.
 
-Run:  python3 bench/peers/pytorch-vision.py '<sizes as JSON>' --steps 5 --threads 2
+Run:  python3 bench/peers/pytorch-vision.py '<sizes as JSON>' --threads 2
 """
 
 import argparse
@@ -120,7 +120,6 @@ class Graph(nn.Module):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("sizes")
-    parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -139,7 +138,7 @@ def main():
         labels = torch.arange(count) % classes
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
         times = []
-        for step in range(options.steps + 2):
+        for step in range(size["steps"] + 2):
             start = time.perf_counter()
             optimizer.zero_grad(set_to_none=True)
             F.cross_entropy(model(*inputs), labels).backward()

@@ -13,9 +13,3 @@ export function constantKey(array: NDArray): string | undefined {
   const numbers = array.toNumbers().map((v) => (Object.is(v, -0) ? "-0" : v));
   return `${array.dtype}|${array.shape.join("x")}|${numbers}`;
 }
-
-/** Attributes as text, equal where they are. */
-export const describe = (attributes: unknown): string =>
-  JSON.stringify(attributes, (_, value) =>
-    typeof value === "number" && !Number.isFinite(value) ? String(value) : value,
-  );

@@ -17,7 +17,7 @@ import {
   type Variable,
 } from "../tensor/index.js";
 import { fuseConvolutions } from "./fused-convolutions.js";
-import { constantKey, describe, isLeaf } from "./graph.js";
+import { constantKey, isLeaf } from "./graph.js";
 import { encodeGraph, encodeNode, encodeTensor, encodeValueInfo, onnxType } from "./onnx/encode.js";
 import { type ModelProto, ModelProtoSchema, type NodeProto, type TensorProto } from "./onnx/onnx_pb.js";
 import { operatorHere } from "./operators.js";
@@ -198,7 +198,7 @@ class GraphBuilder {
       attributes?: OnnxAttributes,
       domain?: string,
     ) => {
-      const key = describe([domain, type, inputs, attributes, outputs.length]);
+      const key = [domain, type, outputs.length, ...described(attributes), ...inputs].join("\n");
       const known = this.#computed.get(key);
       if (known) return known;
       const name = parts++ === 0 ? base : `${base}/${parts}`;
@@ -274,6 +274,12 @@ class GraphBuilder {
     return candidate;
   }
 }
+
+/** Attributes as text, equal where they are. */
+const described = (attributes: OnnxAttributes = {}): string[] =>
+  Object.entries(attributes).map(
+    ([name, value]) => `${name}=${typeof value === "object" && "float" in value ? value.float : value}`,
+  );
 
 /** Each not before it is read: a value that is there in blocks alone would be turned back for nobody. */
 function lazily(tensors: readonly Tensor[], name: (x: Tensor) => string): readonly string[] {

@@ -15,7 +15,7 @@ import {
   sameShape,
   type Tensor,
 } from "../tensor/index.js";
-import { constantKey, describe } from "./graph.js";
+import { constantKey } from "./graph.js";
 
 export function optimize(outputs: readonly Tensor[]): Tensor[] {
   const replaced = new Map<Tensor, Tensor>();
@@ -132,5 +132,8 @@ function collapse({ operation, inputs, outputs, path, attributes }: Node): Tenso
 function signature({ operation, attributes, inputs }: Node): string | undefined {
   if (operation.name === "variable" || operation.name === "input" || operation.name === "random") return undefined;
   if (operation.name === "constant") return constantKey((attributes as ConstantAttributes).array);
-  return `${operation.name}|${describe(attributes)}|${inputs.map((x) => `${x.node.id}:${x.index}`).join(",")}`;
+  const described = JSON.stringify(attributes, (_, value) =>
+    typeof value === "number" && !Number.isFinite(value) ? String(value) : value,
+  );
+  return `${operation.name}|${described}|${inputs.map((x) => `${x.node.id}:${x.index}`).join(",")}`;
 }
