@@ -13,11 +13,11 @@ const here = (name) => JSON.stringify(join(import.meta.dirname, name));
 
 const sources = {
   layerwise: (backend, given) => `
-    import * as layerwise from "layerwise";
+    import { autocast, compile, grad, NDArray, nn, optim, setWasmPaths } from "layerwise";
     import { gptStep } from ${here("gpt.js")};
     async function prepare() {
-      layerwise.setWasmPaths(location.origin + "/ort/");
-      return gptStep(layerwise, ${given}, { backend: "${backend}" }).step;
+      setWasmPaths(location.origin + "/ort/");
+      return gptStep({ autocast, compile, grad, NDArray, nn, optim }, ${given}, { backend: "${backend}" }).step;
     }`,
   tfjs: (backend, given) => `
     import * as tf from "@tensorflow/tfjs-core";
