@@ -85,16 +85,11 @@ class GraphBuilder {
   /** What has been computed, by what computes it. */
   readonly #computed = new Map<string, readonly string[]>();
 
-  readonly here: boolean;
-  readonly channelBlock: number | undefined;
-
   constructor(
     readonly target: Target,
-    { here = false, channelBlock }: LowerOptions,
+    readonly options: LowerOptions,
     reserved: Iterable<string>,
   ) {
-    this.here = here;
-    this.channelBlock = channelBlock;
     this.#names = new Set(reserved);
   }
 
@@ -164,7 +159,7 @@ class GraphBuilder {
   /** Elementwise, and what it takes has its shape or is one number: such an operation does not care for the layout. */
   #runsInBlocks({ operation, inputs, outputs }: Node): boolean {
     const [y] = outputs as [Tensor];
-    if (!operation.scalar || !fillsBlocks(y, this.channelBlock)) return false;
+    if (!operation.scalar || !fillsBlocks(y, this.options.channelBlock)) return false;
     const whole = inputs.filter((x) => x.size !== 1);
     return (
       whole.some((x) => this.#blocked.has(x)) &&
@@ -223,12 +218,14 @@ class GraphBuilder {
       node,
       attributes: node.attributes,
       target: this.target,
-      here: this.here,
-      channelBlock: this.channelBlock,
+      here: this.options.here ?? false,
+      channelBlock: this.options.channelBlock,
       inputs: lazily(node.inputs, (x) => (inBlocks && x.size !== 1 ? this.#inBlocks(x) : this.#value(x))),
       blocked: (i, turn) => {
         const x = node.inputs[i] as Tensor;
-        return fillsBlocks(x, this.channelBlock) && (turn || this.#blocked.has(x)) ? this.#inBlocks(x) : undefined;
+        return fillsBlocks(x, this.options.channelBlock) && (turn || this.#blocked.has(x))
+          ? this.#inBlocks(x)
+          : undefined;
       },
       bindBlocked: (i, value) => {
         bound[i] = undefined;

@@ -73,9 +73,12 @@ const mostKnown = 32;
 /** [P, K Q]: 1 where place p of the image is what place k of the kernel sees in window q. One array for all that are equal. */
 function picking(sliding: Sliding, dtype: DType): Tensor {
   const key = `${dtype} ${JSON.stringify(sliding)}`;
-  const matrix = known.get(key) ?? pickingMatrix(sliding, dtype);
-  if (known.size >= mostKnown) known.clear();
-  known.set(key, matrix);
+  let matrix = known.get(key);
+  if (!matrix) {
+    matrix = pickingMatrix(sliding, dtype);
+    if (known.size >= mostKnown) known.clear();
+    known.set(key, matrix);
+  }
   return constant(matrix);
 }
 

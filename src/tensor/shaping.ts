@@ -372,7 +372,7 @@ export function split(x: Tensor, sizes: number | readonly number[], axis = 0): T
       "shape",
       `split: sizes ${formatShape(list)} add up to ${total}, axis ${at} of ${formatShape(x.shape)} has ${n}`,
     );
-  return list.length < 2 ? [x] : [...makeSplit([x], { axis: at, lengths: list })];
+  return list.length === 1 ? [x] : [...makeSplit([x], { axis: at, lengths: list })];
 }
 
 export const flip = (x: Tensor, axes: number | readonly number[]): Tensor =>
